@@ -1,0 +1,23 @@
+"""All addresses: health, the machine interface, and each room's pages."""
+
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView
+
+from features import health
+from traces import api
+
+handler400 = "features.views.bad_request"
+handler403 = "features.views.forbidden"
+handler404 = "features.views.not_found"
+handler500 = "features.views.server_error"
+
+urlpatterns = [
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+    path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/v1/traces", api.TraceList.as_view()),
+    path("api/v1/traces/<str:trace_id>", api.TraceDetail.as_view()),
+    path("api/v1/features/<slug:slug>/metrics", api.Metrics.as_view()),
+    path("", include("features.urls")),
+    path("", include("traces.urls")),
+]

@@ -1,0 +1,43 @@
+"""Keys at the API's door: who calls, and whether the key's scopes allow it."""
+
+from typing import Any
+
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from features.keys import find_key
+from features.models import ApiKey
+from features.problems import InsufficientScope
+from features.services import note_key_used
+
+
+class KeyAuthentication(BaseAuthentication):
+    """`Authorization: Bearer <key>`; request.auth is the ApiKey, request.user stays nobody: a key is no person."""
+
+    def authenticate(self, request: Request) -> tuple[Any, ApiKey] | None:
+        scheme, _, clear = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not clear.strip():
+            return None
+        key = find_key(clear.strip())
+        if key is None:
+            raise AuthenticationFailed("This key is unknown, expired or revoked.", code="invalid_key")
+        note_key_used(key)
+        return None, key
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="clearance"'
+
+
+class HasScope(BasePermission):
+    """The view's `scope` must be among the key's. No key: 401; without the scope: 403 `insufficient_scope`."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        if not isinstance(request.auth, ApiKey):
+            return False
+        scope: str = getattr(view, "scope", "read")
+        if not request.auth.allows(scope):
+            raise InsufficientScope(scope)
+        return True

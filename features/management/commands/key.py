@@ -1,0 +1,22 @@
+from argparse import ArgumentParser
+from typing import Any
+
+from features.management.base import ClearanceCommand, feature_named
+from features.models import SCOPES
+from features.services import create_key
+
+
+class Command(ClearanceCommand):
+    help = "Make an API key for a feature: prints only the key, once."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True)
+        create = verbs.add_parser("create", help="make a key")
+        create.add_argument("slug", help="the feature")
+        create.add_argument("--scope", action="append", required=True, choices=SCOPES, help="give it once for each")
+        create.add_argument("--label", default="", help="what it is for")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        feature = feature_named(options["slug"])
+        _, clear = create_key(feature=feature, scopes=options["scope"], label=options["label"])
+        self.stdout.write(clear)

@@ -1,0 +1,128 @@
+"""Feature, person, roles per feature, API key."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, ClassVar
+
+import uuid_utils.compat as uuids
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.contrib.postgres.fields import ArrayField
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models.functions import Now
+from guardian.models import UserObjectPermissionBase
+
+ROLES = ("lead", "approver", "reviewer", "on_call", "viewer")
+SCOPES = ("ingest", "read", "decide", "evaluate", "rollout")
+
+
+def new_id() -> Any:
+    """A UUIDv7: unguessable outside, in the order of making inside."""
+    return uuids.uuid7()
+
+
+class PersonManager(BaseUserManager["Person"]):
+    """What Django's and guardian's machinery asks for; people are made by services.create_person."""
+
+    def get_by_natural_key(self, username: str | None) -> "Person":
+        return self.get(name__iexact=username)
+
+
+class Person(AbstractBaseUser, PermissionsMixin):
+    """A human with one identity. Superuser rights of Django are not used: no check asks for them."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    name = models.CharField(
+        max_length=64,
+        unique=True,
+        validators=[RegexValidator(r"\A[a-z0-9][a-z0-9._@+-]*\Z", "Small letters, digits and . _ @ + - only.")],
+        help_text="The login.",
+    )
+    display_name = models.CharField(max_length=120, blank=True)
+    email = models.EmailField(blank=True)
+    is_administrator = models.BooleanField(default=False, help_text="May register features and people.")
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    USERNAME_FIELD = "name"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+    objects = PersonManager()
+
+    class Meta:
+        verbose_name_plural = "people"
+
+    def __str__(self) -> str:
+        return self.display_name or self.name
+
+
+class Feature(models.Model):
+    """One LLM feature or agent under control: the unit of ownership, policy, metrics and verdict."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    slug = models.CharField(
+        max_length=63,
+        unique=True,
+        validators=[
+            RegexValidator(
+                r"\A[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z", "Small letters, digits and single dashes inside only."
+            )
+        ],
+    )
+    name = models.CharField(max_length=120)
+    task = models.CharField(max_length=400, blank=True, help_text="One sentence that defines the job.")
+    created_at = models.DateTimeField(db_default=Now())
+    created_by = models.ForeignKey(Person, null=True, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        ordering: ClassVar[list[str]] = ["name", "slug"]
+        # A role is a permission on the object; what a role may do is decided where it is done.
+        permissions: ClassVar[list[tuple[str, str]]] = [(f"role_{role}", f"Is {role} of the feature") for role in ROLES]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class FeatureRole(UserObjectPermissionBase):
+    """A person's role on a feature: guardian's object permission in a table of its own, with a real foreign key."""
+
+    content_object = models.ForeignKey(Feature, on_delete=models.CASCADE)
+
+    class Meta(UserObjectPermissionBase.Meta):
+        abstract = False
+
+
+class ApiKey(models.Model):
+    """A program's right on one feature. The key itself is never stored: 256 random bits, kept as their SHA-256."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    feature = models.ForeignKey(Feature, on_delete=models.PROTECT, related_name="keys")
+    prefix = models.CharField(max_length=16, unique=True, help_text="The visible start of the key.")
+    digest = models.BinaryField(max_length=32)
+    scopes = ArrayField(models.CharField(max_length=16))
+    label = models.CharField(max_length=120, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+    created_by = models.ForeignKey(Person, null=True, on_delete=models.PROTECT, related_name="+")
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar[list[str]] = ["-created_at"]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.CheckConstraint(
+                condition=models.Q(scopes__contained_by=list(SCOPES)) & models.Q(scopes__len__gt=0),
+                name="api_key_has_known_scopes",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.prefix}..."
+
+    def allows(self, scope: str) -> bool:
+        return scope in self.scopes
+
+    def is_usable(self, at: datetime) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or at < self.expires_at)
+
+    def missing(self, scopes: Iterable[str]) -> list[str]:
+        return [scope for scope in scopes if scope not in self.scopes]

@@ -1,0 +1,132 @@
+"""All writes of features, people and keys: plain functions, one transaction each."""
+
+import secrets
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from guardian.shortcuts import assign_perm
+
+from features.errors import ClearanceError, ConflictError, NotFoundError
+from features.keys import new_key
+from features.models import ROLES, SCOPES, ApiKey, Feature, Person
+
+
+def _validated(instance: Feature | Person, exclude: Iterable[str] = ()) -> None:
+    try:
+        instance.full_clean(exclude=list(exclude), validate_unique=False, validate_constraints=False)
+    except ValidationError as error:
+        field, problems = next(iter(error.message_dict.items()))
+        raise ClearanceError("invalid", f"{field}: {' '.join(problems)}", field=field) from error
+
+
+@transaction.atomic
+def create_feature(*, slug: str, name: str = "", task: str = "", by: Person | None = None) -> Feature:
+    """Register a feature; who registers it becomes its lead.
+
+    Raises ClearanceError (`invalid`: what is wrong with which field) and ConflictError (`exists`).
+    """
+    feature = Feature(slug=slug, name=name or slug.replace("-", " ").capitalize(), task=task, created_by=by)
+    _validated(feature)
+    try:
+        with transaction.atomic():
+            feature.save(force_insert=True)
+    except IntegrityError as error:
+        raise ConflictError(
+            "exists", f"The slug {slug} is taken.", "Choose another: it stands in URLs.", "slug"
+        ) from error
+    if by is not None:
+        give_role(feature=feature, person=by, role="lead")
+    return feature
+
+
+@transaction.atomic
+def create_person(
+    *,
+    name: str,
+    display_name: str = "",
+    email: str = "",
+    password: str | None = None,
+    roles: Sequence[tuple[str, str]] = (),
+    administrator: bool = False,
+    by: Person | None = None,
+) -> tuple[Person, str]:
+    """Make a person with a local account; returns it with its password (a made one when none is given).
+
+    `roles` are pairs (feature slug, role). Raises ClearanceError for a weak password, an unknown role or slug.
+    """
+    person = Person(name=name, display_name=display_name, email=email, is_administrator=administrator)
+    _validated(person, exclude=["password"])
+    if password is None:
+        password = secrets.token_urlsafe(15)
+    else:
+        try:
+            validate_password(password, person)
+        except ValidationError as error:
+            raise ClearanceError("weak_password", " ".join(error.messages), field="password") from error
+    person.set_password(password)
+    try:
+        with transaction.atomic():
+            person.save(force_insert=True)
+    except IntegrityError as error:
+        raise ConflictError("exists", f"{name} is taken.", "Choose another login.", "name") from error
+    for slug, role in roles:
+        feature = Feature.objects.filter(slug=slug).first()
+        if feature is None:
+            raise NotFoundError("no_feature", f"There is no feature {slug}.", "Make it first: feature create.")
+        give_role(feature=feature, person=person, role=role)
+    return person, password
+
+
+def give_role(*, feature: Feature, person: Person, role: str) -> None:
+    """Give a person a role on a feature; again: no change. Raises ClearanceError for an unknown role."""
+    role = role.replace("-", "_")
+    if role not in ROLES:
+        raise ClearanceError("unknown_role", f"There is no role {role}.", f"Roles: {', '.join(ROLES)}.")
+    assign_perm(f"role_{role}", person, feature)
+
+
+@transaction.atomic
+def create_key(
+    *,
+    feature: Feature,
+    scopes: Sequence[str],
+    label: str = "",
+    by: Person | None = None,
+    expires_at: datetime | None = None,
+) -> tuple[ApiKey, str]:
+    """Make a key for a program; the clear key is returned here and never again."""
+    wanted = list(dict.fromkeys(scopes))
+    unknown = [scope for scope in wanted if scope not in SCOPES]
+    if unknown or not wanted:
+        raise ClearanceError(
+            "unknown_scope",
+            f"There is no scope {', '.join(unknown)}." if unknown else "A key needs at least one scope.",
+            f"Scopes: {', '.join(SCOPES)}.",
+            "scopes",
+        )
+    clear, prefix, digest = new_key()
+    key = ApiKey.objects.create(
+        feature=feature,
+        prefix=prefix,
+        digest=digest,
+        scopes=wanted,
+        label=label[:120],
+        created_by=by,
+        expires_at=expires_at,
+    )
+    return key, clear
+
+
+def revoke_key(*, key: ApiKey, by: Person | None = None) -> None:
+    """From the commit on the key opens nothing. Revoking a revoked key changes nothing."""
+    ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=datetime.now(UTC))
+
+
+def note_key_used(key: ApiKey) -> None:
+    """Keep when a key was last used, to the minute: not one write for each call."""
+    now = datetime.now(UTC)
+    if key.last_used_at is None or now - key.last_used_at > timedelta(minutes=1):
+        ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)

@@ -1,0 +1,1 @@
+"""Ingest -> store -> settle -> search, metrics, explorer. Knows `features` and `audit`, and no room above it."""

@@ -1,0 +1,110 @@
+"""The pipeline of a body: inflate -> decode -> normalise -> redact -> store, in this order, in one function.
+
+Acknowledged means committed: the answer is made after the transaction.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from features.models import Feature
+from traces.bound import make_event_storable, make_storable
+from traces.decode import DecodeError, TooLarge, UnsupportedEncoding, UnsupportedMediaType, decode_logs, decode_traces, inflate
+from traces.models import IngestReceipt
+from traces.normalise import normalise_log, normalise_span
+from traces.redaction_key import redactor_for
+from traces.store import store_events, store_spans
+
+Signal = Literal["traces", "logs"]
+_NS = 10**9
+_DAY_NS = 86_400 * _NS
+# Commits wait for the disk, and a database that is slow must not hold a body for ever: the exporter tries again.
+_STATEMENT_TIMEOUT = "15s"
+
+Refused = (DecodeError, TooLarge, UnsupportedEncoding, UnsupportedMediaType)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of one body: how many of its items are stored (or were before), and why the others are not."""
+
+    accepted: int
+    stored: int
+    rejected: int
+    reason: str
+
+
+def ingest(signal: Signal, feature_id: UUID, body: bytes, content_type: str, encoding: str | None) -> Receipt:
+    """Store an OTLP body for a feature; returns after commit.
+
+    Raises the errors in `Refused` for a body that can never be stored (noted among the feature's receipts), and the
+    database's own errors, after which nothing of it is stored.
+    """
+    started = time.time_ns()
+    earliest, latest = started - settings.RETENTION_DAYS * _DAY_NS, started + _DAY_NS
+    work = _traces if signal == "traces" else _logs
+    try:
+        plain = inflate(body, encoding, settings.INGEST_MAX_UNPACKED_BYTES)
+        accepted, rejected, store = work(feature_id, plain, content_type, earliest, latest, started)
+    except Refused as error:
+        _note(feature_id, signal, 0, 0, str(error))
+        raise
+    reason = _reasons(rejected)
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL statement_timeout = '{_STATEMENT_TIMEOUT}'")
+        stored = store()
+        _note(feature_id, signal, accepted, len(rejected), reason)
+    return Receipt(accepted, stored, len(rejected), reason)
+
+
+def ingest_traces(feature: Feature, body: bytes, content_type: str, encoding: str | None = None) -> Receipt:
+    """Store an ExportTraceServiceRequest for a feature; as `ingest`."""
+    return ingest("traces", feature.pk, body, content_type, encoding)
+
+
+def ingest_logs(feature: Feature, body: bytes, content_type: str, encoding: str | None = None) -> Receipt:
+    """Store an ExportLogsServiceRequest for a feature; as `ingest`."""
+    return ingest("logs", feature.pk, body, content_type, encoding)
+
+
+Work = tuple[int, Sequence[str], Callable[[], int]]
+
+
+def _traces(feature_id: UUID, plain: bytes, content_type: str, earliest: int, latest: int, now: int) -> Work:
+    decoded = decode_traces(plain, content_type, earliest=earliest, latest=latest)
+    redactor = redactor_for(feature_id)
+    spans = [make_storable(normalise_span(raw), redactor) for raw in decoded.items]
+    return len(spans), decoded.rejected, lambda: store_spans(feature_id, spans)
+
+
+def _logs(feature_id: UUID, plain: bytes, content_type: str, earliest: int, latest: int, now: int) -> Work:
+    decoded = decode_logs(plain, content_type, earliest=earliest, latest=latest, received_at=now)
+    redactor = redactor_for(feature_id)
+    events = [make_event_storable(normalise_log(raw), redactor) for raw in decoded.items]
+    return len(events), decoded.rejected, lambda: store_events(feature_id, events)
+
+
+def _reasons(rejected: Sequence[str]) -> str:
+    """The reasons, each once with its number, at most five: an SDK logs this line."""
+    if not rejected:
+        return ""
+    counted = {reason: rejected.count(reason) for reason in list(dict.fromkeys(rejected))[:5]}
+    return "; ".join(f"{n} x {reason}" for reason, n in counted.items())
+
+
+def _note(feature_id: UUID, signal: Signal, accepted: int, rejected: int, reason: str) -> None:
+    IngestReceipt.objects.create(
+        feature_id=feature_id,
+        signal=signal,
+        accepted=accepted,
+        rejected=rejected,
+        reason=reason[:500].replace("\x00", "\ufffd"),
+        at=datetime.now(UTC),
+    )

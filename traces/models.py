@@ -1,0 +1,123 @@
+"""The tables of traces. Partitioned ones (`span`, `log_event`) are made by SQL: migrations/0001 and sql/."""
+
+from typing import ClassVar
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Now
+
+from features.models import Feature, new_id
+
+
+class Trace(models.Model):
+    """One request, as settle last computed it from its spans, log events and facts. Written by settle alone."""
+
+    pk = models.CompositePrimaryKey("trace_id", "feature_id")
+    trace_id = models.BinaryField(max_length=16)
+    feature = models.ForeignKey(Feature, on_delete=models.PROTECT, related_name="+")
+    request_id = models.TextField()
+    name = models.TextField()
+    session_id = models.TextField(null=True)
+    user_id = models.TextField(null=True)
+    variant = models.TextField()
+    feature_version = models.TextField(null=True)
+    segments = models.JSONField(default=dict)
+    started_at = models.DateTimeField()
+    duration_ns = models.BigIntegerField()
+    waiting_ns = models.BigIntegerField()
+    status = models.CharField(max_length=8)
+    outcome = models.CharField(max_length=16)
+    outcome_source = models.TextField()
+    llm_calls = models.IntegerField()
+    llm_errors = models.IntegerField()
+    embeddings = models.IntegerField()
+    input_tokens = models.BigIntegerField()
+    output_tokens = models.BigIntegerField()
+    cached_input_tokens = models.BigIntegerField()
+    tools = ArrayField(models.TextField())
+    tool_calls = models.IntegerField()
+    tool_errors = models.IntegerField()
+    retries = models.IntegerField()
+    violations = models.IntegerField()
+    missing = ArrayField(models.TextField())
+    span_count = models.IntegerField()
+    # The whole of vocabulary.Summary, for the trace page and the API; the columns above are what is filtered and counted.
+    summary = models.JSONField()
+    settled_at = models.DateTimeField(db_default=Now())
+    # Last, because from here on the name hides Django's module.
+    models = ArrayField(models.TextField())
+
+    class Meta:
+        db_table = "trace"
+        indexes: ClassVar[list[models.Index]] = [
+            # The list and the metrics of a feature: a window of time, newest first.
+            models.Index(fields=["feature", "-started_at", "-trace_id"], name="trace_by_time"),
+            # An on-call person with a request ID from a customer.
+            models.Index(fields=["request_id"], name="trace_by_request"),
+            # Neighbours of a trace.
+            models.Index(fields=["feature", "session_id", "-started_at"], name="trace_by_session"),
+            models.Index(fields=["feature", "user_id", "-started_at"], name="trace_by_user"),
+        ]
+
+
+class DirtyTrace(models.Model):
+    """A trace whose spans, log events or facts changed since it was last settled: the work list of the workers."""
+
+    pk = models.CompositePrimaryKey("trace_id", "feature_id")
+    trace_id = models.BinaryField(max_length=16)
+    feature = models.ForeignKey(Feature, on_delete=models.PROTECT, related_name="+")
+    since = models.DateTimeField(db_default=Now(), help_text="When it was first marked since the last settling.")
+    marked_at = models.DateTimeField(db_default=Now())
+    attempts = models.IntegerField(db_default=0)
+    retry_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "dirty_trace"
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["since"], name="dirty_trace_by_age")]
+
+
+class FactRow(models.Model):
+    """Something about a trace that is not a span; higher rooms write it, settle reads it."""
+
+    id = models.UUIDField(primary_key=True, default=new_id)
+    feature = models.ForeignKey(Feature, on_delete=models.PROTECT, related_name="+")
+    trace_id = models.BinaryField(max_length=16)
+    kind = models.TextField()
+    source = models.TextField()
+    value = models.JSONField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "fact"
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["trace_id", "feature"], name="fact_by_trace")]
+
+
+class SpanConflict(models.Model):
+    """A different body that came under the ID of a span already stored: kept apart, never in its place."""
+
+    pk = models.CompositePrimaryKey("trace_id", "span_id", "feature_id", "body_hash")
+    trace_id = models.BinaryField(max_length=16)
+    span_id = models.BinaryField(max_length=8)
+    feature = models.ForeignKey(Feature, on_delete=models.PROTECT, related_name="+")
+    body_hash = models.BinaryField(max_length=16)
+    body = models.TextField(help_text="The span as JSON, in the vocabulary, redacted.")
+    received_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "span_conflict"
+
+
+class IngestReceipt(models.Model):
+    """One body that came by OTLP with a good key: how much of it was stored, and why the rest was not. Kept a day."""
+
+    id = models.UUIDField(primary_key=True, default=new_id)
+    feature = models.ForeignKey(Feature, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField(db_default=Now())
+    signal = models.CharField(max_length=8)
+    accepted = models.IntegerField()
+    rejected = models.IntegerField()
+    reason = models.TextField(blank=True)
+
+    class Meta:
+        db_table = "ingest_receipt"
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["feature", "-at"], name="ingest_receipt_latest")]

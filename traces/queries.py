@@ -1,0 +1,361 @@
+"""All reads of traces: the list, one trace by any of its IDs, what the onboarding waits for."""
+
+import base64
+import binascii
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+from django.db import connection
+from django.db.models import Q, QuerySet
+
+from features.models import Feature
+from features.problems import BadField
+from traces.metrics import MetricGroup, PerSuccess, Quantiles, SeriesPoint, Step, metric_series, metrics
+from traces.models import DirtyTrace, IngestReceipt, SpanConflict, Trace
+from traces.redaction_key import redactor_for
+from traces.statistics import Rate
+from traces.store import day_of
+from traces.summarise import attach_events
+from traces.vocabulary import LogEvent, Span, Summary
+
+__all__ = [
+    "MetricGroup",
+    "PerSuccess",
+    "Quantiles",
+    "Rate",
+    "SeriesPoint",
+    "Step",
+    "TraceDetail",
+    "TraceFilter",
+    "TracePage",
+    "TraceRow",
+    "find_trace",
+    "first_trace_at",
+    "ingest_receipts",
+    "is_settling",
+    "last_trace_at",
+    "list_summaries",
+    "list_traces",
+    "locate",
+    "metric_series",
+    "metrics",
+    "summary_of",
+]
+
+FIELDS = 6  # of completeness
+
+
+class TraceFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """What a list of traces is narrowed to; None and empty narrow nothing. All are ANDed."""
+
+    outcome: str | None = None
+    status: str | None = None
+    variant: str | None = None
+    model: str | None = None
+    tool: str | None = None
+    violation: bool = False
+    tool_error: bool = False
+    incomplete: bool = False
+    missing: str | None = None
+    user: str | None = None
+    session: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    order: Literal["newest", "slowest"] = "newest"
+
+
+class TraceRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a list of traces."""
+
+    trace_id: str
+    request_id: str
+    feature_slug: str
+    feature_name: str
+    name: str
+    started_at: datetime
+    duration_ms: float
+    waiting_ms: float
+    status: str
+    outcome: str
+    outcome_source: str
+    models: list[str]
+    tool_calls: int
+    tool_errors: int
+    llm_calls: int
+    llm_errors: int
+    input_tokens: int
+    output_tokens: int
+    violations: int
+    complete: int  # fields of completeness that are not missing
+    of: int
+    missing: list[str]
+    variant: str
+    session_id: str | None
+    user_id: str | None
+
+
+class TracePage(msgspec.Struct, frozen=True):
+    """A page of a list; `next` is the cursor of the page after it; `total` is exact."""
+
+    results: list[TraceRow]
+    next: str | None
+    total: int
+
+
+class TraceDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """One trace with its spans."""
+
+    feature: Feature
+    trace: Trace
+    settled: Summary
+    summary: dict[str, Any]  # the body of api.md 4 without spans, and what the page needs besides
+    spans: list[Span]  # redacted, completed by the log events of the same span
+    conflicts: list[str]  # span IDs under which a different body came later
+    also: list[str]  # other traces of the same request ID, hex, newest first
+
+
+def _row(trace: Trace) -> TraceRow:
+    return TraceRow(
+        trace_id=bytes(trace.trace_id).hex(),
+        request_id=trace.request_id,
+        feature_slug=trace.feature.slug,
+        feature_name=trace.feature.name,
+        name=trace.name,
+        started_at=trace.started_at,
+        duration_ms=trace.duration_ns / 1e6,
+        waiting_ms=trace.waiting_ns / 1e6,
+        status=trace.status,
+        outcome=trace.outcome,
+        outcome_source=trace.outcome_source,
+        models=trace.models,
+        tool_calls=trace.tool_calls,
+        tool_errors=trace.tool_errors,
+        llm_calls=trace.llm_calls,
+        llm_errors=trace.llm_errors,
+        input_tokens=trace.input_tokens,
+        output_tokens=trace.output_tokens,
+        violations=trace.violations,
+        complete=FIELDS - len(trace.missing),
+        of=FIELDS,
+        missing=trace.missing,
+        variant=trace.variant,
+        session_id=trace.session_id,
+        user_id=trace.user_id,
+    )
+
+
+def _narrowed(features: Iterable[Feature], wanted: TraceFilter) -> QuerySet[Trace]:
+    rows = Trace.objects.filter(feature_id__in=[feature.pk for feature in features])
+    exact = {
+        "outcome": wanted.outcome,
+        "status": wanted.status,
+        "variant": wanted.variant,
+        "user_id": wanted.user,
+        "session_id": wanted.session,
+        "models__contains": [wanted.model] if wanted.model else None,
+        "tools__contains": [wanted.tool] if wanted.tool else None,
+        "missing__contains": [wanted.missing] if wanted.missing else None,
+        "started_at__gte": wanted.start,
+        "started_at__lt": wanted.end,
+        "violations__gt": 0 if wanted.violation else None,
+        "tool_errors__gt": 0 if wanted.tool_error else None,
+    }
+    rows = rows.filter(**{field: value for field, value in exact.items() if value is not None})
+    return rows.exclude(missing=[]) if wanted.incomplete else rows
+
+
+def _encode_cursor(trace: Trace, order: str) -> str:
+    at = trace.started_at.isoformat() if order == "newest" else str(trace.duration_ns)
+    return base64.urlsafe_b64encode(f"{order}|{at}|{bytes(trace.trace_id).hex()}".encode()).decode().rstrip("=")
+
+
+def _after(cursor: str, order: str) -> Q:
+    """The rows after a cursor. Raises BadField for one that this list did not give."""
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+        given, at, trace_id = text.split("|")
+        last = bytes.fromhex(trace_id)
+        if given != order or len(last) != 16:
+            raise ValueError
+        field, value = ("started_at", datetime.fromisoformat(at)) if order == "newest" else ("duration_ns", int(at))
+    except (ValueError, binascii.Error, UnicodeDecodeError) as error:
+        raise BadField("cursor", "This cursor is not one that this list gave; start without it.") from error
+    return Q(**{f"{field}__lt": value}) | Q(**{field: value, "trace_id__lt": last})
+
+
+def list_traces(
+    features: Sequence[Feature], wanted: TraceFilter, limit: int = 50, cursor: str | None = None
+) -> TracePage:
+    """A page of the traces of these features, newest (or slowest) first, by keyset. BadField for a bad cursor."""
+    rows = _narrowed(features, wanted).defer("summary")
+    found, following, total = _page(rows, wanted.order, limit, cursor)
+    return TracePage([_row(trace) for trace in found], following, total)
+
+
+def list_summaries(
+    features: Sequence[Feature], wanted: TraceFilter, limit: int, cursor: str | None
+) -> tuple[list[dict[str, Any]], str | None, int]:
+    """As list_traces, each trace as api.md 4 has it, without spans: (results, next, total)."""
+    found, following, total = _page(_narrowed(features, wanted), wanted.order, limit, cursor)
+    return [summary_of(trace) for trace in found], following, total
+
+
+def _page(
+    rows: QuerySet[Trace], order: str, limit: int, cursor: str | None
+) -> tuple[list[Trace], str | None, int]:
+    total = rows.count()
+    if cursor:
+        rows = rows.filter(_after(cursor, order))
+    first = "-started_at" if order == "newest" else "-duration_ns"
+    found = list(rows.select_related("feature").order_by(first, "-trace_id")[: limit + 1])
+    following = _encode_cursor(found[limit - 1], order) if len(found) > limit else None
+    return found[:limit], following, total
+
+
+def _hex_id(text: str) -> bytes | None:
+    if len(text) != 32:
+        return None
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return None
+
+
+def _spellings(features: Iterable[Feature], text: str) -> list[str]:
+    """The ID as typed, and as each feature's redaction would have stored it."""
+    return sorted({text, *(redactor_for(feature.pk).redact_text(text)[0] for feature in features)})
+
+
+def locate(features: Sequence[Feature], text: str) -> list[Trace]:
+    """The traces that an ID names, newest first: a trace ID, else a request ID. Empty: none that is settled."""
+    text = text.replace("\x00", "")
+    mine = Trace.objects.filter(feature_id__in=[feature.pk for feature in features]).select_related("feature")
+    order = ("-started_at", "-trace_id")
+    if (trace_id := _hex_id(text)) and (found := list(mine.filter(trace_id=trace_id).order_by(*order)[:50])):
+        return found
+    return list(mine.filter(request_id__in=_spellings(features, text)).order_by(*order)[:50])
+
+
+def find_trace(features: Sequence[Feature], text: str) -> TraceDetail | None:
+    """The newest settled trace of these features that has this trace ID or request ID, with its spans."""
+    found = locate(features, text)
+    if not found:
+        return None
+    trace, also = found[0], [bytes(other.trace_id).hex() for other in found[1:]]
+    settled = msgspec.convert(trace.summary, Summary)
+    trace_id = bytes(trace.trace_id)
+    first = day_of(settled.started_at)
+    last = day_of(settled.started_at + settled.duration_ns)
+    spans, events = _stored(trace_id, trace.feature_id, first, last)
+    conflicts = SpanConflict.objects.filter(trace_id=trace_id, feature_id=trace.feature_id).values_list("span_id")
+    return TraceDetail(
+        feature=trace.feature,
+        trace=trace,
+        settled=settled,
+        summary=summary_of(trace, also),
+        spans=attach_events(spans, events),
+        conflicts=sorted({bytes(span_id).hex() for (span_id,) in conflicts}),
+        also=also,
+    )
+
+
+def _stored(trace_id: bytes, feature_id: UUID, first: Any, last: Any) -> tuple[list[Span], list[LogEvent]]:
+    """Spans and log events of a trace. The days only narrow the partitions: log records may be noted a day off."""
+    around = [first - timedelta(days=1), last + timedelta(days=1)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT body::text FROM span WHERE trace_id = %s AND feature_id = %s AND day BETWEEN %s AND %s "
+            "ORDER BY started_at, span_id",
+            [trace_id, feature_id, *around],
+        )
+        spans = [msgspec.json.decode(body, type=Span) for (body,) in cursor.fetchall()]
+        cursor.execute(
+            "SELECT body::text FROM log_event WHERE trace_id = %s AND feature_id = %s ORDER BY observed_ns",
+            [trace_id, feature_id],
+        )
+        events = [msgspec.json.decode(body, type=LogEvent) for (body,) in cursor.fetchall()]
+    return spans, events
+
+
+def summary_of(trace: Trace, also: Sequence[str] = ()) -> dict[str, Any]:
+    """The body of api.md 4 without spans; `also` are the other traces of the same request ID."""
+    settled = msgspec.convert(trace.summary, Summary)
+    evidence = msgspec.structs.asdict(settled.completeness)
+    return {
+        "trace_id": bytes(trace.trace_id).hex(),
+        "request_id": trace.request_id,
+        "feature": trace.feature.slug,
+        "name": trace.name,
+        "session_id": trace.session_id,
+        "user_id": trace.user_id,
+        "variant": trace.variant,
+        "feature_version": trace.feature_version,
+        "segments": trace.segments,
+        "also": list(also),
+        "started_at": rfc3339(trace.started_at),
+        "duration_ms": trace.duration_ns / 1e6,
+        "waiting_ms": trace.waiting_ns / 1e6,
+        "status": trace.status,
+        "outcome": trace.outcome,
+        "outcome_source": trace.outcome_source,
+        "llm_calls": trace.llm_calls,
+        "llm_errors": trace.llm_errors,
+        "embeddings": trace.embeddings,
+        "models": trace.models,
+        "input_tokens": trace.input_tokens,
+        "output_tokens": trace.output_tokens,
+        "cached_input_tokens": trace.cached_input_tokens,
+        "cost_usd": None,
+        "retries": trace.retries,
+        "tool_calls": [msgspec.structs.asdict(call) for call in settled.tool_calls],
+        "retrieved_ids": settled.retrieved_ids,
+        "final_output": settled.final_output,
+        "violations": [msgspec.structs.asdict(violation) for violation in settled.violations],
+        "completeness": {field: found.state for field, found in evidence.items()},
+        "completeness_evidence": {field: msgspec.structs.asdict(found) for field, found in evidence.items()},
+        "redactions": settled.redactions,
+        "span_count": trace.span_count,
+        "root_span_id": settled.root_span_id,
+        "uncounted": settled.uncounted,
+    }
+
+
+def rfc3339(at: datetime) -> str:
+    """RFC 3339 in UTC, as the API writes every time."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def is_settling(features: Sequence[Feature], text: str) -> bool:
+    """Whether spans with this trace ID or request ID are stored and wait to be settled."""
+    ids = [feature.pk for feature in features]
+    if trace_id := _hex_id(text):
+        return DirtyTrace.objects.filter(trace_id=trace_id, feature_id__in=ids).exists()
+    with connection.cursor() as cursor:
+        # The work list is short when workers live; bounded for when they do not.
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM (SELECT trace_id, feature_id FROM dirty_trace WHERE feature_id = ANY(%s) "
+            "ORDER BY since LIMIT 1000) d JOIN span s USING (trace_id, feature_id) "
+            "WHERE s.body -> 'claims' ->> 'request_id' = ANY(%s))",
+            [ids, _spellings(features, text.replace(chr(0), ""))],
+        )
+        return bool(cursor.fetchone()[0])
+
+
+def first_trace_at(feature: Feature) -> datetime | None:
+    """When the feature's earliest settled trace started; None: none yet."""
+    row = Trace.objects.filter(feature=feature).order_by("started_at").values_list("started_at").first()
+    return row[0] if row else None
+
+
+def last_trace_at(feature: Feature) -> datetime | None:
+    """When the feature's latest settled trace started; None: none yet."""
+    row = Trace.objects.filter(feature=feature).order_by("-started_at").values_list("started_at").first()
+    return row[0] if row else None
+
+
+def ingest_receipts(feature: Feature, limit: int = 20) -> list[IngestReceipt]:
+    """The latest bodies that came with a key of the feature, accepted and refused, newest first."""
+    return list(IngestReceipt.objects.filter(feature=feature).order_by("-at", "-id")[:limit])

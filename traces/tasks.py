@@ -1,0 +1,26 @@
+"""What the worker does when it is woken or by the clock. Thin: all work is in services."""
+
+import time
+
+from celery import shared_task
+
+from traces.services import ensure_partitions, forget_old_receipts, settle_dirty
+
+_TURN_SECONDS = 30.0
+
+
+@shared_task(name="traces.settle")
+def settle() -> int:
+    """Settle dirty traces until none is left or the turn is over; returns how many."""
+    until = time.monotonic() + _TURN_SECONDS
+    settled = 0
+    while (done := settle_dirty()) and time.monotonic() < until:
+        settled += done
+    return settled
+
+
+@shared_task(name="traces.partitions")
+def partitions() -> int:
+    """Make the coming days' partitions and forget receipts older than a day."""
+    forget_old_receipts()
+    return ensure_partitions()
