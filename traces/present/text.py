@@ -178,7 +178,9 @@ def _hidden(run: str) -> Iterator[Piece]:
         for character in run:
             yield Piece("hidden", code_point(character))
         return
-    spelled = "".join(chr(ord(character) - 0xE0000) for character in run if 0xE0020 <= ord(character) <= 0xE007E)
+    spelled = "".join(
+        chr(ord(character) - 0xE0000) for character in run if 0xE0020 <= ord(character) <= 0xE007E
+    )
     points = sorted(set(run))
     if len(points) == 1:
         yield Piece("hidden", f"{code_point(points[0])} x{len(run):,}")
@@ -186,7 +188,9 @@ def _hidden(run: str) -> Iterator[Piece]:
     names = ", ".join(code_point(character) for character in points[:6])
     more = f" and {len(points) - 6} more" if len(points) > 6 else ""
     if spelled:
-        yield Piece("hidden", f"{len(run):,} hidden characters that spell “{spelled[:400]}”", f"{names}{more}")
+        yield Piece(
+            "hidden", f"{len(run):,} hidden characters that spell “{spelled[:400]}”", f"{names}{more}"
+        )
     else:
         yield Piece("hidden", f"{len(run):,} hidden characters: {names}{more}")
 
@@ -200,7 +204,10 @@ def _belongs_to_emoji(text: str, start: int, end: int) -> bool:
     if run == "\ufe0f":
         return unicodedata.category(before) in {"So", "Sm", "Po", "Nd"}
     if run in {"\u200d", "\ufe0f\u200d"} and end < len(text):
-        return unicodedata.category(before) in {"So", "Sk"} and unicodedata.category(text[end]) in {"So", "Sm"}
+        return unicodedata.category(before) in {"So", "Sk"} and unicodedata.category(text[end]) in {
+            "So",
+            "Sm",
+        }
     return False
 
 
