@@ -152,7 +152,10 @@ CELERY_BEAT_SCHEDULE = {
 
 # --- people and sessions ---------------------------------------------------------------------------------
 AUTH_USER_MODEL = "features.Person"
-AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend", "guardian.backends.ObjectPermissionBackend"]
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "guardian.backends.ObjectPermissionBackend",
+]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
@@ -173,7 +176,9 @@ CSRF_FAILURE_VIEW = "features.views.csrf_failure"
 # --- the browser -----------------------------------------------------------------------------------------
 _secure = CLEARANCE_URL.startswith("https://")
 _public_host = urlsplit(CLEARANCE_URL).hostname or HOST
-ALLOWED_HOSTS = env.list("CLEARANCE_ALLOWED_HOSTS", sorted({_public_host, HOST, "localhost", "127.0.0.1", "[::1]"}))
+ALLOWED_HOSTS = env.list(
+    "CLEARANCE_ALLOWED_HOSTS", sorted({_public_host, HOST, "localhost", "127.0.0.1", "[::1]"})
+)
 CSRF_TRUSTED_ORIGINS = [CLEARANCE_URL]
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _secure
 SECURE_SSL_REDIRECT = False  # the proxy's work
@@ -181,7 +186,9 @@ SECURE_HSTS_SECONDS = 31_536_000 if _secure else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _secure
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("CLEARANCE_BEHIND_PROXY", False) else None
+SECURE_PROXY_SSL_HEADER = (
+    ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("CLEARANCE_BEHIND_PROXY", False) else None
+)
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -249,5 +256,9 @@ LOGGING = {
     "formatters": {"line": {"format": "%(levelname)s %(name)s %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
-    "loggers": {"clearance": {"level": "INFO"}, "celery": {"level": "WARNING"}, "django.request": {"level": "ERROR"}},
+    "loggers": {
+        "clearance": {"level": "INFO"},
+        "celery": {"level": "WARNING"},
+        "django.request": {"level": "ERROR"},
+    },
 }

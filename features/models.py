@@ -35,7 +35,9 @@ class Person(AbstractBaseUser, PermissionsMixin):
     name = models.CharField(
         max_length=64,
         unique=True,
-        validators=[RegexValidator(r"\A[a-z0-9][a-z0-9._@+-]*\Z", "Small letters, digits and . _ @ + - only.")],
+        validators=[
+            RegexValidator(r"\A[a-z0-9][a-z0-9._@+-]*\Z", "Small letters, digits and . _ @ + - only.")
+        ],
         help_text="The login.",
     )
     display_name = models.CharField(max_length=120, blank=True)
@@ -64,7 +66,8 @@ class Feature(models.Model):
         unique=True,
         validators=[
             RegexValidator(
-                r"\A[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z", "Small letters, digits and single dashes inside only."
+                r"\A[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z",
+                "Small letters, digits and single dashes inside only.",
             )
         ],
     )
@@ -76,7 +79,9 @@ class Feature(models.Model):
     class Meta:
         ordering: ClassVar[list[str]] = ["name", "slug"]
         # A role is a permission on the object; what a role may do is decided where it is done.
-        permissions: ClassVar[list[tuple[str, str]]] = [(f"role_{role}", f"Is {role} of the feature") for role in ROLES]
+        permissions: ClassVar[list[tuple[str, str]]] = [
+            (f"role_{role}", f"Is {role} of the feature") for role in ROLES
+        ]
 
     def __str__(self) -> str:
         return self.name

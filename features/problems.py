@@ -81,7 +81,11 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     if (wait := getattr(error, "wait", None)) is not None:
         headers["Retry-After"] = str(int(wait))
     if isinstance(error, exceptions.ValidationError) and isinstance(error.detail, dict):
-        listed = [{"field": field, "detail": " ".join(map(str, said))} for field, said in error.detail.items()]
-        return problem(400, "invalid", "; ".join(f"{e['field']}: {e['detail']}" for e in listed), listed, headers)
+        listed = [
+            {"field": field, "detail": " ".join(map(str, said))} for field, said in error.detail.items()
+        ]
+        return problem(
+            400, "invalid", "; ".join(f"{e['field']}: {e['detail']}" for e in listed), listed, headers
+        )
     code = getattr(error.detail, "code", None) or error.default_code
     return problem(error.status_code, str(code), str(error.detail), headers=headers)

@@ -75,7 +75,9 @@ def create_person(
     for slug, role in roles:
         feature = Feature.objects.filter(slug=slug).first()
         if feature is None:
-            raise NotFoundError("no_feature", f"There is no feature {slug}.", "Make it first: feature create.")
+            raise NotFoundError(
+                "no_feature", f"There is no feature {slug}.", "Make it first: feature create."
+            )
         give_role(feature=feature, person=person, role=role)
     return person, password
 

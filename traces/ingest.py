@@ -15,7 +15,15 @@ from django.db import connection, transaction
 
 from features.models import Feature
 from traces.bound import make_event_storable, make_storable
-from traces.decode import DecodeError, TooLarge, UnsupportedEncoding, UnsupportedMediaType, decode_logs, decode_traces, inflate
+from traces.decode import (
+    DecodeError,
+    TooLarge,
+    UnsupportedEncoding,
+    UnsupportedMediaType,
+    decode_logs,
+    decode_traces,
+    inflate,
+)
 from traces.models import IngestReceipt
 from traces.normalise import normalise_log, normalise_span
 from traces.redaction_key import redactor_for

@@ -83,7 +83,9 @@ def _seconds(nanoseconds: int | None) -> float | None:
 
 
 def _group(by: dict[str, str], row: Sequence[Any]) -> MetricGroup:
-    (n, success, known, violated, tool_errors, tool_calls, escalated, retries, calls, complete) = map(int, row[:10])
+    (n, success, known, violated, tool_errors, tool_calls, escalated, retries, calls, complete) = map(
+        int, row[:10]
+    )
     p50, p95, waited50, waited95, waited, tokens = row[10:_WIDTH]
     return MetricGroup(
         by=by,

@@ -66,7 +66,9 @@ class DirtyTrace(models.Model):
     pk = models.CompositePrimaryKey("trace_id", "feature_id")
     trace_id = models.BinaryField(max_length=16)
     feature = models.ForeignKey(Feature, on_delete=models.PROTECT, related_name="+")
-    since = models.DateTimeField(db_default=Now(), help_text="When it was first marked since the last settling.")
+    since = models.DateTimeField(
+        db_default=Now(), help_text="When it was first marked since the last settling."
+    )
     marked_at = models.DateTimeField(db_default=Now())
     attempts = models.IntegerField(db_default=0)
     retry_at = models.DateTimeField(null=True)
@@ -89,7 +91,9 @@ class FactRow(models.Model):
 
     class Meta:
         db_table = "fact"
-        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["trace_id", "feature"], name="fact_by_trace")]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["trace_id", "feature"], name="fact_by_trace")
+        ]
 
 
 class SpanConflict(models.Model):
@@ -120,4 +124,6 @@ class IngestReceipt(models.Model):
 
     class Meta:
         db_table = "ingest_receipt"
-        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["feature", "-at"], name="ingest_receipt_latest")]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["feature", "-at"], name="ingest_receipt_latest")
+        ]

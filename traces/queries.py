@@ -169,7 +169,9 @@ def _narrowed(features: Iterable[Feature], wanted: TraceFilter) -> QuerySet[Trac
 
 def _encode_cursor(trace: Trace, order: str) -> str:
     at = trace.started_at.isoformat() if order == "newest" else str(trace.duration_ns)
-    return base64.urlsafe_b64encode(f"{order}|{at}|{bytes(trace.trace_id).hex()}".encode()).decode().rstrip("=")
+    return (
+        base64.urlsafe_b64encode(f"{order}|{at}|{bytes(trace.trace_id).hex()}".encode()).decode().rstrip("=")
+    )
 
 
 def _after(cursor: str, order: str) -> Q:
@@ -180,7 +182,9 @@ def _after(cursor: str, order: str) -> Q:
         last = bytes.fromhex(trace_id)
         if given != order or len(last) != 16:
             raise ValueError
-        field, value = ("started_at", datetime.fromisoformat(at)) if order == "newest" else ("duration_ns", int(at))
+        field, value = (
+            ("started_at", datetime.fromisoformat(at)) if order == "newest" else ("duration_ns", int(at))
+        )
     except (ValueError, binascii.Error, UnicodeDecodeError) as error:
         raise BadField("cursor", "This cursor is not one that this list gave; start without it.") from error
     return Q(**{f"{field}__lt": value}) | Q(**{field: value, "trace_id__lt": last})
@@ -250,7 +254,9 @@ def find_trace(features: Sequence[Feature], text: str) -> TraceDetail | None:
     first = day_of(settled.started_at)
     last = day_of(settled.started_at + settled.duration_ns)
     spans, events = _stored(trace_id, trace.feature_id, first, last)
-    conflicts = SpanConflict.objects.filter(trace_id=trace_id, feature_id=trace.feature_id).values_list("span_id")
+    conflicts = SpanConflict.objects.filter(trace_id=trace_id, feature_id=trace.feature_id).values_list(
+        "span_id"
+    )
     return TraceDetail(
         feature=trace.feature,
         trace=trace,

@@ -70,7 +70,9 @@ class OtlpReceiver:
         if signal is None:
             await self.application(scope, receive, send)
             return
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
+        }
         content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         answer_type = content_type if content_type in _MEDIA_TYPES else "application/json"
         try:
@@ -110,7 +112,9 @@ class OtlpReceiver:
     async def _run(self, work: Callable[..., T], *args: object) -> T:
         """Run blocking work in the ingest threads; what the database cannot do now is a 503 that the SDK retries."""
         try:
-            return await asyncio.get_running_loop().run_in_executor(self.threads, _with_connection, work, *args)
+            return await asyncio.get_running_loop().run_in_executor(
+                self.threads, _with_connection, work, *args
+            )
         except TooLarge as error:
             raise Refusal(413, str(error)) from error
         except (UnsupportedMediaType, UnsupportedEncoding) as error:
@@ -119,7 +123,9 @@ class OtlpReceiver:
             raise Refusal(400, str(error)) from error
         except (DatabaseError, InterfaceError, PoolTimeout) as error:
             log.error("the database did not take an export: %s", type(error).__name__)
-            raise Refusal(503, "The database does not answer; nothing of this export is stored. Try again.", 2) from error
+            raise Refusal(
+                503, "The database does not answer; nothing of this export is stored. Try again.", 2
+            ) from error
 
 
 def _with_connection(work: Callable[..., T], *args: object) -> T:
@@ -149,7 +155,9 @@ def _authenticate(clear: str) -> tuple[UUID, UUID]:
     return key.pk, key.feature_id
 
 
-def _ingest(signal: Signal, feature_id: UUID, body: bytes, content_type: str, encoding: str | None) -> Receipt:
+def _ingest(
+    signal: Signal, feature_id: UUID, body: bytes, content_type: str, encoding: str | None
+) -> Receipt:
     return ingest(signal, feature_id, body, content_type, encoding)
 
 
@@ -178,7 +186,9 @@ async def _read(receive: Receive, declared: str | None) -> bytes:
         raise Refusal(408, f"The body did not come within {_READ_SECONDS:.0f} s.") from error
 
 
-async def _answer(send: Send, status: int, content_type: str, body: bytes, retry_after: int | None = None) -> None:
+async def _answer(
+    send: Send, status: int, content_type: str, body: bytes, retry_after: int | None = None
+) -> None:
     headers: Iterable[tuple[bytes, bytes]] = [
         (b"content-type", content_type.encode()),
         (b"content-length", str(len(body)).encode()),

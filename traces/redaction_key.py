@@ -14,5 +14,7 @@ from traces.redact import Redactor
 def redactor_for(feature_id: UUID) -> Redactor:
     """The feature's redactor. Key: HKDF-SHA256 (RFC 5869) of the installation's redaction key and the feature's ID."""
     root = settings.REDACTION_KEY.encode()
-    key = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"clearance redaction " + feature_id.bytes).derive(root)
+    key = HKDF(
+        algorithm=SHA256(), length=32, salt=None, info=b"clearance redaction " + feature_id.bytes
+    ).derive(root)
     return Redactor(key)

@@ -101,7 +101,12 @@ def _facts(cursor: CursorWrapper, keys: Sequence[TraceKey]) -> defaultdict[Trace
     trace_ids = [trace_id for trace_id, _ in keys]
     for row in FactRow.objects.filter(trace_id__in=trace_ids).order_by("created_at", "id"):
         found[(bytes(row.trace_id), row.feature_id)].append(
-            Fact(kind=row.kind, source=row.source, value=row.value, created_at=int(row.created_at.timestamp() * 10**9))
+            Fact(
+                kind=row.kind,
+                source=row.source,
+                value=row.value,
+                created_at=int(row.created_at.timestamp() * 10**9),
+            )
         )
     return found
 

@@ -79,7 +79,9 @@ def _event_row(feature_id: UUID, event: LogEvent) -> tuple[Any, ...]:
     )
 
 
-def _copy(cursor: CursorWrapper, table: str, columns: str, types: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+def _copy(
+    cursor: CursorWrapper, table: str, columns: str, types: Sequence[str], rows: Iterable[tuple[Any, ...]]
+) -> None:
     """COPY rows into the session's staging table for `table`; it empties itself at the end of the transaction."""
     cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS staging_{table} (LIKE {table}) ON COMMIT DELETE ROWS")
     with cursor.copy(f"COPY staging_{table} ({columns}) FROM STDIN (FORMAT BINARY)") as copy:
@@ -89,7 +91,9 @@ def _copy(cursor: CursorWrapper, table: str, columns: str, types: Sequence[str],
 
 
 # The body goes as text: in binary COPY a json value is its text, and it is encoded already.
-_SPAN_TYPES = "bytea bytea uuid date timestamptz int8 text text text bool text int8 int8 text bytea text".split()
+_SPAN_TYPES = (
+    "bytea bytea uuid date timestamptz int8 text text text bool text int8 int8 text bytea text".split()
+)
 _EVENT_TYPES = "bytea bytea uuid date text int8 bytea text".split()
 
 
@@ -123,7 +127,13 @@ def store_events(feature_id: UUID, events: Sequence[LogEvent]) -> int:
     if not events:
         return 0
     with connection.cursor() as cursor:
-        _copy(cursor, "log_event", EVENT_COLUMNS, _EVENT_TYPES, [_event_row(feature_id, event) for event in events])
+        _copy(
+            cursor,
+            "log_event",
+            EVENT_COLUMNS,
+            _EVENT_TYPES,
+            [_event_row(feature_id, event) for event in events],
+        )
         cursor.execute(
             f"INSERT INTO log_event ({EVENT_COLUMNS}) SELECT {EVENT_COLUMNS} FROM staging_log_event "
             "ORDER BY trace_id, span_id, event_name, observed_ns, body_hash ON CONFLICT DO NOTHING"

@@ -146,7 +146,9 @@ class Span(msgspec.Struct, kw_only=True):
     events: list[dict[str, Json]] = msgspec.field(default_factory=list)
     links: list[dict[str, Json]] = msgspec.field(default_factory=list)
     resource: dict[str, Json] = msgspec.field(default_factory=dict)
-    dialects: list[str] = msgspec.field(default_factory=list)  # the readers that claimed something, for the raw view
+    dialects: list[str] = msgspec.field(
+        default_factory=list
+    )  # the readers that claimed something, for the raw view
     redactions: dict[str, int] = msgspec.field(default_factory=dict)  # kind -> findings, filled by redact
 
 
@@ -243,4 +245,6 @@ class Summary(msgspec.Struct, kw_only=True):
     completeness: Completeness
     redactions: dict[str, int]
     span_count: int
-    uncounted: dict[str, str]  # span ID -> the span ID that it repeats, or why it does not count ("sums its children", ...)
+    uncounted: dict[
+        str, str
+    ]  # span ID -> the span ID that it repeats, or why it does not count ("sums its children", ...)

@@ -21,7 +21,10 @@ class ClearanceCommand(BaseCommand):
         except ClearanceError as error:
             self._fail(str(error))
         except OperationalError as error:
-            self._fail(f"The database does not answer: {error}".strip() + "\nStart it with `make run`, or set DATABASE_URL.")
+            self._fail(
+                f"The database does not answer: {error}".strip()
+                + "\nStart it with `make run`, or set DATABASE_URL."
+            )
         return None
 
     def _fail(self, message: str) -> None:
@@ -33,5 +36,7 @@ def feature_named(slug: str) -> Feature:
     """The feature, or CommandError."""
     feature = Feature.objects.filter(slug=slug).first()
     if feature is None:
-        raise CommandError(f"There is no feature {slug}. Make it with: manage.py feature create {slug}", returncode=2)
+        raise CommandError(
+            f"There is no feature {slug}. Make it with: manage.py feature create {slug}", returncode=2
+        )
     return feature

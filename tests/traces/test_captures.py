@@ -12,7 +12,14 @@ STATES = {True: {"present"}, False: {"missing"}, "none": {"not_applicable"}}
 
 
 def assert_facts(found: dict[str, Any], expected: dict[str, Any]) -> None:
-    for fact in ("llm_calls", "llm_errors", "embeddings", "input_tokens", "output_tokens", "cached_input_tokens"):
+    for fact in (
+        "llm_calls",
+        "llm_errors",
+        "embeddings",
+        "input_tokens",
+        "output_tokens",
+        "cached_input_tokens",
+    ):
         assert found[fact] == expected[fact], fact
     assert sorted(found["models"]) == sorted(expected["models"])
     assert found["user_id"] == expected["user_id"]
@@ -37,7 +44,9 @@ def comparable(found: dict[str, Any]) -> dict[str, Any]:
 def test_every_fact_of_a_captured_export_comes_out(client: Client, name: str) -> None:
     exports, expected, trace_id = load_capture(name)
     for export in exports:
-        assert client.post(export.path, export.body, export.content_type, **export.headers()).status_code == 200
+        assert (
+            client.post(export.path, export.body, export.content_type, **export.headers()).status_code == 200
+        )
     assert client.stack.manage("settle", "--wait").returncode == 0
     assert_facts(client.trace(trace_id), expected)
 
@@ -48,7 +57,10 @@ def test_the_same_export_twice_changes_nothing(client: Client, name: str) -> Non
     seen = []
     for _ in range(2):
         for export in exports:
-            assert client.post(export.path, export.body, export.content_type, **export.headers()).status_code == 200
+            assert (
+                client.post(export.path, export.body, export.content_type, **export.headers()).status_code
+                == 200
+            )
         assert client.stack.manage("settle", "--wait").returncode == 0
         seen.append(comparable(client.trace(trace_id)))
     assert seen[0] == seen[1]
@@ -60,7 +72,9 @@ def test_the_same_export_twice_changes_nothing(client: Client, name: str) -> Non
 def test_logs_that_come_before_their_spans_join_them(client: Client, name: str) -> None:
     exports, expected, trace_id = load_capture(name)
     for export in reversed(exports):
-        assert client.post(export.path, export.body, export.content_type, **export.headers()).status_code == 200
+        assert (
+            client.post(export.path, export.body, export.content_type, **export.headers()).status_code == 200
+        )
         assert client.stack.manage("settle", "--wait").returncode == 0
     assert_facts(client.trace(trace_id), expected)
 
@@ -86,7 +100,9 @@ def halves(body: bytes, encoding: str | None) -> list[bytes]:
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 @pytest.mark.parametrize("name", ["langfuse-langgraph", "pydantic-ai-otel", "openllmetry-anthropic"])
-def test_halves_in_either_order_end_in_the_same_facts(client: Client, name: str, order: tuple[int, int]) -> None:
+def test_halves_in_either_order_end_in_the_same_facts(
+    client: Client, name: str, order: tuple[int, int]
+) -> None:
     exports, expected, trace_id = load_capture(name)
     parts = halves(exports[0].body, exports[0].encoding)
     for which in order:

@@ -64,7 +64,9 @@ def test_json_is_answered_with_json(client: Client) -> None:
     assert client.trace(span["traceId"])["name"] == "handle"
 
 
-@pytest.mark.parametrize("encode", [gzip.compress, lambda body: gzip.compress(body[:10]) + gzip.compress(body[10:])])
+@pytest.mark.parametrize(
+    "encode", [gzip.compress, lambda body: gzip.compress(body[:10]) + gzip.compress(body[10:])]
+)
 def test_gzip_is_taken(client: Client, encode: Callable[[bytes], bytes]) -> None:
     body = encode(export({}).SerializeToString())
     assert client.post("/v1/traces", body, **{"Content-Encoding": "gzip"}).status_code == 200
@@ -85,7 +87,9 @@ UNUSABLE: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("case", UNUSABLE)
-def test_an_unusable_span_is_counted_with_its_reason_and_the_rest_is_stored(client: Client, case: str) -> None:
+def test_an_unusable_span_is_counted_with_its_reason_and_the_rest_is_stored(
+    client: Client, case: str
+) -> None:
     request = export({}, UNUSABLE[case], {})
     answer = client.post("/v1/traces", request.SerializeToString())
     assert answer.status_code == 200
@@ -112,7 +116,9 @@ def test_a_log_without_a_trace_is_counted_and_the_rest_is_stored(client: Client)
 
 
 @pytest.mark.parametrize("content_type", ["application/x-protobuf", "application/json"])
-@pytest.mark.parametrize("body", [b"\xff\xff\xff\xff", b"{", b"[]", b'{"resourceSpans": 3}', b"\x0a\xff\xff\xff\x7f"])
+@pytest.mark.parametrize(
+    "body", [b"\xff\xff\xff\xff", b"{", b"[]", b'{"resourceSpans": 3}', b"\x0a\xff\xff\xff\x7f"]
+)
 def test_what_cannot_be_decoded_is_refused_for_good(client: Client, body: bytes, content_type: str) -> None:
     answer = client.post("/v1/traces", body, content_type)
     assert answer.status_code == 400

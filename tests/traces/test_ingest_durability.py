@@ -22,7 +22,8 @@ def stored(slug: str) -> Counter[str]:
     """Each stored span ID of the feature with how often it is there."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT s.span_id FROM span s JOIN features_feature f ON f.id = s.feature_id WHERE f.slug = %s", [slug]
+            "SELECT s.span_id FROM span s JOIN features_feature f ON f.id = s.feature_id WHERE f.slug = %s",
+            [slug],
         )
         found = Counter(bytes(row[0]).hex() for row in cursor.fetchall())
     connection.close()
@@ -42,10 +43,15 @@ def test_two_hundred_exports_at_once_from_fifty_connections_are_each_stored_once
             time.sleep(float(answer.headers["retry-after"]))
 
     limits = httpx.Limits(max_connections=50)
-    with httpx.Client(base_url=client.stack.url, limits=limits, timeout=60) as session, ThreadPoolExecutor(50) as pool:
+    with (
+        httpx.Client(base_url=client.stack.url, limits=limits, timeout=60) as session,
+        ThreadPoolExecutor(50) as pool,
+    ):
         answers = list(pool.map(send, requests))
     assert answers == [200] * 200
-    sent = {span.span_id.hex() for request in requests for span in request.resource_spans[0].scope_spans[0].spans}
+    sent = {
+        span.span_id.hex() for request in requests for span in request.resource_spans[0].scope_spans[0].spans
+    }
     found = stored(client.slug)
     assert set(found) == sent
     assert set(found.values()) == {1}

@@ -13,7 +13,9 @@ class Command(ClearanceCommand):
         verbs = parser.add_subparsers(dest="verb", required=True)
         create = verbs.add_parser("create", help="make a key")
         create.add_argument("slug", help="the feature")
-        create.add_argument("--scope", action="append", required=True, choices=SCOPES, help="give it once for each")
+        create.add_argument(
+            "--scope", action="append", required=True, choices=SCOPES, help="give it once for each"
+        )
         create.add_argument("--label", default="", help="what it is for")
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -16,16 +16,22 @@ def role_on_feature(text: str) -> tuple[str, str]:
 
 
 class Command(ClearanceCommand):
-    help = "Make a person with a local account. Prints the made password, unless one comes by --password-stdin."
+    help = (
+        "Make a person with a local account. Prints the made password, unless one comes by --password-stdin."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
         create = verbs.add_parser("create", help="make a person")
         create.add_argument("name", help="the login")
         create.add_argument("--display-name", default="", help="the name that others see")
-        create.add_argument("--role", action="append", default=[], type=role_on_feature, metavar="FEATURE:ROLE")
+        create.add_argument(
+            "--role", action="append", default=[], type=role_on_feature, metavar="FEATURE:ROLE"
+        )
         create.add_argument("--administrator", action="store_true", help="may register features and people")
-        create.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+        create.add_argument(
+            "--password-stdin", action="store_true", help="read the password from standard input"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         given = sys.stdin.readline().rstrip("\r\n") if options["password_stdin"] else None

@@ -12,7 +12,9 @@ class Command(ClearanceCommand):
     help = "Settle dirty traces now. With --wait: returns when every span acknowledged before the start is settled."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--wait", action="store_true", help="also wait for what other workers have in hand")
+        parser.add_argument(
+            "--wait", action="store_true", help="also wait for what other workers have in hand"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         with connection.cursor() as cursor:
