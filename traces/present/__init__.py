@@ -1,1 +1,3 @@
-"""What the trace page shows: stored spans become view models here, without Django, so that each can be tested alone."""
+"""What the trace page shows: stored spans become view models here, without Django, so that each can be tested
+alone.
+"""

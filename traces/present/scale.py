@@ -1,4 +1,6 @@
-"""From nanoseconds to percent of the lane's width. Long waits for a person are drawn short, so that the work is seen."""
+"""From nanoseconds to percent of the lane's width. Long waits for a person are drawn short, so that the work
+is seen.
+"""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -23,7 +25,9 @@ def merged(intervals: Sequence[Interval]) -> list[Interval]:
 
 
 class Scale:
-    """A piecewise linear map of `start`..`end` (nanoseconds) to 0..100; monotonic; `broken` when waits are shortened."""
+    """A piecewise linear map of `start`..`end` (nanoseconds) to 0..100; monotonic; `broken` when waits are
+    shortened.
+    """
 
     def __init__(self, start: int, end: int, waits: Sequence[Interval] = ()) -> None:
         span = max(end - start, 1)
@@ -54,7 +58,9 @@ class Scale:
         return min(max(position, 0.0), 100.0)
 
     def bar(self, start: int, end: int, least: float = 0.6) -> tuple[str, str]:
-        """`x` and `width` of a bar as SVG attributes in percent: never thinner than `least`, never outside the lane."""
+        """`x` and `width` of a bar as SVG attributes in percent: never thinner than `least`, never outside
+        the lane.
+        """
         low, high = self.percent(start), self.percent(max(end, start))
         width = max(high - low, least)
         low = min(low, 100 - width)

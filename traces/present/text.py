@@ -1,9 +1,10 @@
-"""Stored text as pieces that a page can show safely: plain text, characters that would hide, redaction tokens.
+"""Stored text as pieces that a page can show safely: plain text, characters that would hide, redaction
+tokens.
 
-Stored text is hostile. A right-to-left override can turn an amount round, a run of tag characters can carry an
-instruction that only a model reads. So each character that draws nothing, or that changes how others are drawn, becomes
-a piece of its own that names its code point (Unicode TR 36 and TR 9; the set is checked against the Unicode database in
-the tests). Escaping stays the template's work: a piece is text, never markup.
+Stored text is hostile. A right-to-left override can turn an amount round, a run of tag characters can carry
+an instruction that only a model reads. So each character that draws nothing, or that changes how others are
+drawn, becomes a piece of its own that names its code point (Unicode TR 36 and TR 9; the set is checked
+against the Unicode database in the tests). Escaping stays the template's work: a piece is text, never markup.
 """
 
 import re
@@ -13,22 +14,24 @@ from typing import Final, Literal
 
 import msgspec
 
-# Everything that is drawn as nothing or moves what stands beside it: C0 and C1 controls but tab and line feed, soft
-# hyphen, joiners and fillers, bidirectional controls, line and paragraph separators, private use, non-characters,
-# variation selectors, interlinear marks, music and shorthand controls, and the whole of plane 14 with its tags.
+# Everything that is drawn as nothing or moves what stands beside it: C0 and C1 controls but tab and line
+# feed, soft hyphen, joiners and fillers, bidirectional controls, line and paragraph separators, private use,
+# non-characters, variation selectors, interlinear marks, music and shorthand controls, and the whole of plane
+# 14 with its tags.
 _HIDDEN_CLASS: Final = (
     "\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
     "\u2028-\u202e\u2060-\u206f\u2800\u3164\ud800-\udfff\ue000-\uf8ff\ufdd0-\ufdef\ufe00-\ufe0f\ufeff\uffa0"
     "\ufff0-\ufffb\ufffe\uffff\U0001107f\U000110bd\U000110cd\U00013430-\U0001345f\U0001bca0-\U0001bca3"
     "\U0001d173-\U0001d17a\U0001fffe\U0001ffff\U000e0000-\U0010ffff"
 )
-# A token as redact writes it: kind, colon, 80 bits or more in hex. Every repetition is bounded, so the search is linear.
+# A token as redact writes it: kind, colon, 80 bits or more in hex. Every repetition is bounded, so the search
+# is linear.
 _SPECIAL: Final = re.compile(
     rf"(?P<token>\[[a-z][a-z0-9_-]{{0,39}}:[0-9a-f]{{20,64}}\])|(?P<hidden>[{_HIDDEN_CLASS}]+)"
 )
 _TOKEN_DIGITS_SHOWN: Final = 4
-# Past this many marks in one text the rest is written into the text itself: nothing is hidden, and a megabyte of
-# zero-width characters does not become a hundred thousand elements.
+# Past this many marks in one text the rest is written into the text itself: nothing is hidden, and a megabyte
+# of zero-width characters does not become a hundred thousand elements.
 _MOST_MARKS: Final = 400
 # A run of up to this many different characters is spelled out one by one.
 _SPELLED_RUN: Final = 4
@@ -51,7 +54,9 @@ _NAMES: Final[dict[int, str]] = {
 
 
 class Piece(msgspec.Struct, frozen=True):
-    """A stretch of text that is drawn in one way; `title` says more: a token in full, what a hidden run spells."""
+    """A stretch of text that is drawn in one way; `title` says more: a token in full, what a hidden run
+    spells.
+    """
 
     kind: Literal["plain", "hidden", "token"]
     text: str
@@ -59,9 +64,11 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """A text as it stands on a page: `lead` at once, `rest` folded, `left_out` characters only in the raw span.
+    """A text as it stands on a page: `lead` at once, `rest` folded, `left_out` characters only in the raw
+    span.
 
-    `size` is the stored text in bytes of UTF-8; `cut_from` its original size in bytes when ingest had to cut it.
+    `size` is the stored text in bytes of UTF-8; `cut_from` its original size in bytes when ingest had to cut
+    it.
     """
 
     lead: list[Piece]
@@ -73,7 +80,9 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 class Budget:
-    """How many characters a page may still show in full; past it a text keeps its lead and says where the rest is."""
+    """How many characters a page may still show in full; past it a text keeps its lead and says where the
+    rest is.
+    """
 
     def __init__(self, characters: int) -> None:
         self.left = characters
@@ -86,7 +95,9 @@ class Budget:
 
 
 def pieces(text: str) -> list[Piece]:
-    """The text in pieces whose visible parts, in order, lose nothing that was stored. Linear in the text's length."""
+    """The text in pieces whose visible parts, in order, lose nothing that was stored. Linear in the text's
+    length.
+    """
     text = text.replace("\r\n", "\n")
     if text.isascii() and text.isprintable() and "[" not in text:
         return [Piece("plain", text)] if text else []
@@ -113,7 +124,9 @@ def pieces(text: str) -> list[Piece]:
 
 
 def shown(text: str, *, lead: int = 1200, budget: Budget | None = None, cut_from: int | None = None) -> Shown:
-    """The text with its first `lead` characters at once and the rest folded, as far as the page's budget goes."""
+    """The text with its first `lead` characters at once and the rest folded, as far as the page's budget
+    goes.
+    """
     whole = pieces(text)
     first, rest = _split(whole, lead)
     rest_characters = sum(len(piece.text) for piece in rest)
@@ -135,7 +148,9 @@ def shown(text: str, *, lead: int = 1200, budget: Budget | None = None, cut_from
 
 
 def line(text: str, limit: int = 160) -> list[Piece]:
-    """The text's start on one line, with an ellipsis where it was longer; hidden characters and tokens are kept whole."""
+    """The text's start on one line, with an ellipsis where it was longer; hidden characters and tokens are
+    kept whole.
+    """
     first, rest = _split(pieces(" ".join(text[: limit * 8].split(None))), limit)
     if rest or len(text) > limit * 8:
         first.append(Piece("plain", "…"))
@@ -173,7 +188,9 @@ def _name(point: int, character: str) -> str:
 
 
 def _hidden(run: str) -> Iterator[Piece]:
-    """One piece for each character of a short run; one piece for a long one, with what it spells in its title."""
+    """One piece for each character of a short run; one piece for a long one, with what it spells in its
+    title.
+    """
     if len(run) <= _SPELLED_RUN:
         for character in run:
             yield Piece("hidden", code_point(character))
@@ -196,7 +213,9 @@ def _hidden(run: str) -> Iterator[Piece]:
 
 
 def _belongs_to_emoji(text: str, start: int, end: int) -> bool:
-    """A single emoji presentation selector, or a joiner between two pictures: ordinary writing, nothing is hidden."""
+    """A single emoji presentation selector, or a joiner between two pictures: ordinary writing, nothing is
+    hidden.
+    """
     if start == 0 or end - start > 2:
         return False
     before = text[start - 1]

@@ -1,7 +1,7 @@
 """The spans of a trace as a forest in which every span stands exactly once, whatever their parents say.
 
-Spans come from programs: a parent may be lost, name itself, or close a circle. Each such span becomes a root that says
-why it stands there, so that no span is ever missing from the page.
+Spans come from programs: a parent may be lost, name itself, or close a circle. Each such span becomes a root
+that says why it stands there, so that no span is ever missing from the page.
 """
 
 from collections.abc import Sequence

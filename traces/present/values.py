@@ -1,4 +1,6 @@
-"""JSON values as a page shows them: a table of names and values where it is an object, else readable JSON text."""
+"""JSON values as a page shows them: a table of names and values where it is an object, else readable JSON
+text.
+"""
 
 import json
 
@@ -21,7 +23,9 @@ class Named(msgspec.Struct, frozen=True):
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True):
-    """A JSON value: `rows` when it is an object with few names, else `text`. `more`: names that only the raw span has."""
+    """A JSON value: `rows` when it is an object with few names, else `text`. `more`: names that only the raw
+    span has.
+    """
 
     rows: list[Named] = []
     text: Shown | None = None
@@ -42,7 +46,9 @@ def text_of(value: Json) -> str:
 
 
 def _pretty(text: str) -> str:
-    """JSON that came as text, indented; text that is none, or repeats a name or a number's spelling, stays as it is."""
+    """JSON that came as text, indented; text that is none, or repeats a name or a number's spelling, stays as
+    it is.
+    """
     start = text.lstrip()[:1]
     if start not in {"{", "["} or len(text) > 200_000:
         return text
@@ -71,7 +77,9 @@ def _named(name: object, value: Json, budget: Budget | None) -> Named:
 
 
 def call_text(name: str, arguments: Json) -> str:
-    """A call as one line, `refund(order_id="A-1042", amount="180.00")`; long or odd arguments as readable JSON below."""
+    """A call as one line, `refund(order_id="A-1042", amount="180.00")`; long or odd arguments as readable
+    JSON below.
+    """
     if isinstance(arguments, dict):
         inner = ", ".join(
             f"{key}={json.dumps(value, ensure_ascii=False, default=str)}" for key, value in arguments.items()

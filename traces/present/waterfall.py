@@ -1,4 +1,6 @@
-"""The timeline: the tree of spans as rows with bars. Equal siblings are folded; at most ROWS rows are sent at once."""
+"""The timeline: the tree of spans as rows with bars. Equal siblings are folded; at most ROWS rows are sent at
+once.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
@@ -25,7 +27,9 @@ _PLACE_WORDS: Final[dict[Place, str]] = {
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the timeline: a span, or several equal siblings folded (`folded` > 1; `span_id` is the first's)."""
+    """One line of the timeline: a span, or several equal siblings folded (`folded` > 1; `span_id` is the
+    first's).
+    """
 
     span_id: str
     level: int  # 1 for a root, as aria-level counts
@@ -50,7 +54,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Waterfall(msgspec.Struct, frozen=True, kw_only=True):
-    """The rows of one window; `earlier` and `later` are the offsets of the windows beside it, None at the ends."""
+    """The rows of one window; `earlier` and `later` are the offsets of the windows beside it, None at the
+    ends.
+    """
 
     rows: list[Row]
     total_rows: int
@@ -81,7 +87,9 @@ def waiting_of(spans: Sequence[Span]) -> list[Interval]:
 
 
 def error_of(span: Span) -> str:
-    """The error of a span in words: its status message, else its exception's, else `error`; empty when it is ok."""
+    """The error of a span in words: its status message, else its exception's, else `error`; empty when it is
+    ok.
+    """
     if span.status != "error":
         return ""
     if span.status_message.strip():
@@ -120,8 +128,8 @@ def waterfall(
 ) -> Waterfall:
     """The window of rows that starts at row `first_row` (from 0), else the one that shows the selected span.
 
-    `unfold` names spans (hex) whose group of equal siblings is shown one by one; `uncounted` is the summary's. Work is
-    linear in the number of spans, but for sorting them.
+    `unfold` names spans (hex) whose group of equal siblings is shown one by one; `uncounted` is the
+    summary's. Work is linear in the number of spans, but for sorting them.
     """
     uncounted = uncounted or {}
     roots = forest(spans)
@@ -156,7 +164,9 @@ def waterfall(
 
 
 def _opened(nodes: Sequence[Node], selected: str | None, unfold: Collection[str]) -> set[int]:
-    """Nodes (by identity) that must have a row of their own or whose group is unfolded: the chosen and their parents."""
+    """Nodes (by identity) that must have a row of their own or whose group is unfolded: the chosen and their
+    parents.
+    """
     by_id = {node.span.span_id.hex(): node for node in nodes}
     parents = {id(child): node for node in nodes for child in node.children}
     opened: set[int] = set()

@@ -36,7 +36,9 @@ FIELD_WORDS: Final[dict[str, str]] = {
 
 
 def duration(nanoseconds: int) -> str:
-    """A duration with two or three figures that count: `0.4 ms`, `550 ms`, `1.92 s`, `2 min 59 s`, `3 h 12 min`."""
+    """A duration with two or three figures that count: `0.4 ms`, `550 ms`, `1.92 s`, `2 min 59 s`, `3 h 12
+    min`.
+    """
     milliseconds = nanoseconds / 1e6
     if milliseconds < 0.05:
         return "0 ms"
@@ -99,7 +101,9 @@ def outcome_source(source: str) -> str:
 
 
 def uncounted_reason(reason: str, names: dict[str, str]) -> str:
-    """Why a call does not count, from what settle stored: the ID of the span that it repeats, or a reason in words."""
+    """Why a call does not count, from what settle stored: the ID of the span that it repeats, or a reason in
+    words.
+    """
     if reason in names:
         return f"the same call as {names[reason]}, counted once"
     return f"not counted: {reason}"
