@@ -36,7 +36,8 @@ RETENTION_DAYS = env.int("CLEARANCE_RETENTION_DAYS", 90)
 
 # --- secrets ---------------------------------------------------------------------------------------------
 SECRET_KEY = env.str("CLEARANCE_SECRET_KEY", "") or STATE.secret("django-secret-key")
-# The root of every feature's HMAC key (traces/redaction_key.py); whoever holds it can test a guess against a token.
+# The root of every feature's HMAC key (traces/redaction_key.py); whoever holds it can test a guess against a
+# token.
 REDACTION_KEY = env.str("CLEARANCE_REDACTION_KEY", "") or STATE.secret("redaction-key")
 
 # --- applications, the rooms in the order of their imports ------------------------------------------------

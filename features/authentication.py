@@ -15,7 +15,9 @@ from features.services import note_key_used
 
 
 class KeyAuthentication(BaseAuthentication):
-    """`Authorization: Bearer <key>`; request.auth is the ApiKey, request.user stays nobody: a key is no person."""
+    """`Authorization: Bearer <key>`; request.auth is the ApiKey, request.user stays nobody: a key is no
+    person.
+    """
 
     def authenticate(self, request: Request) -> tuple[Any, ApiKey] | None:
         scheme, _, clear = request.headers.get("Authorization", "").partition(" ")

@@ -18,7 +18,9 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when it can take traffic: the database answers and has no migration pending; else 503 with what is wrong."""
+    """200 when it can take traffic: the database answers and has no migration pending; else 503 with what is
+    wrong.
+    """
     try:
         executor = MigrationExecutor(connection)
         pending = executor.migration_plan(executor.loader.graph.leaf_nodes())

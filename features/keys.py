@@ -1,8 +1,8 @@
 """How an API key looks and how one is recognised.
 
-`clr_<prefix>_<secret>`: the prefix (8 characters) names the row and may be shown, the secret is 32 random bytes.
-A digest without salt or stretching is enough for 256 random bits: there is nothing to guess
-(OWASP Password Storage Cheat Sheet speaks of passwords, which people choose).
+`clr_<prefix>_<secret>`: the prefix (8 characters) names the row and may be shown, the secret is 32 random
+bytes. A digest without salt or stretching is enough for 256 random bits: there is nothing to guess (OWASP
+Password Storage Cheat Sheet speaks of passwords, which people choose).
 """
 
 import hashlib

@@ -88,7 +88,9 @@ class Feature(models.Model):
 
 
 class FeatureRole(UserObjectPermissionBase):
-    """A person's role on a feature: guardian's object permission in a table of its own, with a real foreign key."""
+    """A person's role on a feature: guardian's object permission in a table of its own, with a real foreign
+    key.
+    """
 
     content_object = models.ForeignKey(Feature, on_delete=models.CASCADE)
 
@@ -97,7 +99,9 @@ class FeatureRole(UserObjectPermissionBase):
 
 
 class ApiKey(models.Model):
-    """A program's right on one feature. The key itself is never stored: 256 random bits, kept as their SHA-256."""
+    """A program's right on one feature. The key itself is never stored: 256 random bits, kept as their
+    SHA-256.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     feature = models.ForeignKey(Feature, on_delete=models.PROTECT, related_name="keys")

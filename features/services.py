@@ -55,7 +55,8 @@ def create_person(
 ) -> tuple[Person, str]:
     """Make a person with a local account; returns it with its password (a made one when none is given).
 
-    `roles` are pairs (feature slug, role). Raises ClearanceError for a weak password, an unknown role or slug.
+    `roles` are pairs (feature slug, role). Raises ClearanceError for a weak password, an unknown role or
+    slug.
     """
     person = Person(name=name, display_name=display_name, email=email, is_administrator=administrator)
     _validated(person, exclude=["password"])

@@ -1,4 +1,6 @@
-"""plotly.js as a static file, served from the plotly package: nothing third-party is copied into the repository."""
+"""plotly.js as a static file, served from the plotly package: nothing third-party is copied into the
+repository.
+"""
 
 from collections.abc import Iterable
 from importlib.resources import files

@@ -61,12 +61,15 @@ class RolePasswords:
 def bootstrap(admin_dsn: str, passwords: RolePasswords, database: str = DATABASE) -> None:
     """Make roles, database and schemas, or bring them back to what they must be; as often as you like.
 
-    The admin needs to be a superuser or have CREATEROLE and CREATEDB. Passwords are sent as SCRAM verifiers, so that none
-    appears in a server's log. Raises `Refused` on a server that is too old or has a role of that name with too many rights.
+    The admin needs to be a superuser or have CREATEROLE and CREATEDB. Passwords are sent as SCRAM verifiers,
+    so that none appears in a server's log. Raises `Refused` on a server that is too old or has a role of that
+    name with too many rights.
     """
     with psycopg.connect(admin_dsn, autocommit=True) as admin:
         if admin.info.server_version < _SERVER:
-            raise Refused(f"PostgreSQL 15 or newer is needed, this is {admin.info.parameter_status('server_version')}.")
+            raise Refused(
+                f"PostgreSQL 15 or newer is needed, this is {admin.info.parameter_status('server_version')}."
+            )
         borrowed = _make_roles(admin, passwords)
         try:
             _make_database(admin, database)
@@ -88,15 +91,21 @@ def _make_roles(admin: Connection, passwords: RolePasswords) -> list[str]:
         ).fetchone()
         if flags is None or any(flags):
             named = ", ".join(name for name, on in zip(_FLAGS, flags or (), strict=False) if on)
-            raise Refused(f"The role {role} exists with rights it must not have ({named}): take them away first.")
+            raise Refused(
+                f"The role {role} exists with rights it must not have ({named}): take them away first."
+            )
     admin.execute("ALTER ROLE audit_owner NOLOGIN PASSWORD NULL")
     for role, password in passwords.by_role().items():
-        verifier = admin.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode("ascii")
+        verifier = admin.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode(
+            "ascii"
+        )
         admin.execute(
             sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(verifier))
         )
     modern = admin.info.server_version >= 160000
-    admin.execute("GRANT audit_owner TO clearance_owner" + (" WITH INHERIT FALSE, SET TRUE" if modern else ""))
+    admin.execute(
+        "GRANT audit_owner TO clearance_owner" + (" WITH INHERIT FALSE, SET TRUE" if modern else "")
+    )
     if admin.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() == (True,):
         return []
     borrowed = ["audit_owner", "clearance_owner"]
@@ -113,7 +122,9 @@ def _make_database(admin: Connection, database: str) -> None:
     ).fetchone()
     if found is None:
         admin.execute(
-            sql.SQL("CREATE DATABASE {} OWNER clearance_owner ENCODING 'UTF8' TEMPLATE template0").format(name)
+            sql.SQL("CREATE DATABASE {} OWNER clearance_owner ENCODING 'UTF8' TEMPLATE template0").format(
+                name
+            )
         )
     elif found[0] != "UTF8":
         raise Refused(f"The database {database} has the encoding {found[0]}; UTF8 is needed.")
@@ -151,7 +162,9 @@ def _url_for(admin_url: str, role: str, password: str, database: str) -> str:
     parts = urlsplit(admin_url)
     place = parts.netloc.rpartition("@")[2]
     return urlunsplit(
-        parts._replace(netloc=f"{role}:{quote(password, safe='')}@{place}", path=f"/{quote(database, safe='')}")
+        parts._replace(
+            netloc=f"{role}:{quote(password, safe='')}@{place}", path=f"/{quote(database, safe='')}"
+        )
     )
 
 
@@ -179,7 +192,9 @@ def main(arguments: list[str]) -> int:
         print(f"Not done: {str(error).strip()}", file=sys.stderr)
         return 2
     print(f"DATABASE_URL={_url_for(given.admin_url, 'clearance_app', passwords.app, given.database)}")
-    print(f"DATABASE_OWNER_URL={_url_for(given.admin_url, 'clearance_owner', passwords.owner, given.database)}")
+    print(
+        f"DATABASE_OWNER_URL={_url_for(given.admin_url, 'clearance_owner', passwords.owner, given.database)}"
+    )
     return 0
 
 

@@ -26,8 +26,9 @@ class Account:
 class Part:
     """A program that runs as long as the group does.
 
-    `stop_signals` are sent one after the other, `patience` seconds apart, before SIGKILL; the first is also what the kernel
-    sends when the supervisor dies. `before` runs before each start, the first and every later one.
+    `stop_signals` are sent one after the other, `patience` seconds apart, before SIGKILL; the first is also
+    what the kernel sends when the supervisor dies. `before` runs before each start, the first and every later
+    one.
     """
 
     name: str
@@ -42,7 +43,9 @@ class Part:
 
 
 def spawn(part: Part) -> subprocess.Popen[bytes]:
-    """Start it in a session of its own, with one pipe for all it says. Call from the main thread (`die_with_parent`)."""
+    """Start it in a session of its own, with one pipe for all it says. Call from the main thread
+    (`die_with_parent`).
+    """
     account = part.account
     return subprocess.Popen(
         part.argv,
@@ -63,7 +66,9 @@ def spawn(part: Part) -> subprocess.Popen[bytes]:
 
 
 def signal_group(process: subprocess.Popen[bytes], number: Signals) -> None:
-    """Signal the process, or with SIGKILL all of its session's first group, while its number still is its own."""
+    """Signal the process, or with SIGKILL all of its session's first group, while its number still is its
+    own.
+    """
     if process.returncode is None:
         (os.killpg if number == SIGKILL else os.kill)(process.pid, number)
 

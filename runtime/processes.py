@@ -22,8 +22,8 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 def die_with_parent(death_signal: signal.Signals) -> Callable[[], None]:
     """A `preexec_fn` that has the kernel send this signal when the parent ends, however it ends (prctl(2)).
 
-    The kernel means the parent's thread: start children from the main thread. It forgets the wish at a change of user, so
-    it is made after `subprocess` has changed it.
+    The kernel means the parent's thread: start children from the main thread. It forgets the wish at a change
+    of user, so it is made after `subprocess` has changed it.
     """
     parent = os.getpid()
 
@@ -47,15 +47,20 @@ def processes_in(folder: Path, name: str) -> list[int]:
     found = []
     for pid in _running():
         with suppress(OSError):
-            if os.readlink(_PROC / str(pid) / "cwd") == str(folder) and _read(pid, "comm").strip() == name.encode():
+            if (
+                os.readlink(_PROC / str(pid) / "cwd") == str(folder)
+                and _read(pid, "comm").strip() == name.encode()
+            ):
                 found.append(pid)
     return found
 
 
 def end_all(find: Callable[[], list[int]], signals: tuple[signal.Signals, ...], seconds: float) -> bool:
-    """Send each signal in turn, SIGKILL last, to what `find` finds, waiting up to `seconds` after each; true when none is left.
+    """Send each signal in turn, SIGKILL last, to what `find` finds, waiting up to `seconds` after each; true
+    when none is left.
 
-    `find` is asked again before every signal, so that a process number that was given to somebody else is not hit.
+    `find` is asked again before every signal, so that a process number that was given to somebody else is not
+    hit.
     """
     for number in (*signals, signal.SIGKILL):
         for pid in find():

@@ -1,4 +1,6 @@
-"""The state folder (`CLEARANCE_VAR`): secrets, the database's URLs, the queue, and the lock that one start holds."""
+"""The state folder (`CLEARANCE_VAR`): secrets, the database's URLs, the queue, and the lock that one start
+holds.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ class DatabaseUrls(msgspec.Struct, frozen=True, kw_only=True, rename=lambda name
         def move(url: str) -> str:
             return urlunsplit(urlsplit(url)._replace(path=f"/{quote(database, safe='')}"))
 
-        return DatabaseUrls(app=move(self.app), owner=move(self.owner), read=move(self.read), admin=self.admin)
+        return DatabaseUrls(
+            app=move(self.app), owner=move(self.owner), read=move(self.read), admin=self.admin
+        )
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +65,9 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StateFolder:
-    """Everything that outlives a start, in one folder. Folders are made 0700 when first asked for, files 0600."""
+    """Everything that outlives a start, in one folder. Folders are made 0700 when first asked for, files
+    0600.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(os.path.abspath(path.expanduser()))
@@ -76,7 +82,8 @@ class StateFolder:
         return folder
 
     def secret(self, name: str) -> str:
-        """The secret of that name, the same for ever: 64 hexadecimal digits, 32 random bytes when first asked for.
+        """The secret of that name, the same for ever: 64 hexadecimal digits, 32 random bytes when first asked
+        for.
 
         Raises `ValueError` when the name is not lower-case words with hyphens.
         """
@@ -104,7 +111,9 @@ class StateFolder:
             ) from None
 
     def make_database_urls(self, socket_folder: Path) -> DatabaseUrls:
-        """The URLs by way of this socket: passwords as they were, random when there were none. Stored before returned."""
+        """The URLs by way of this socket: passwords as they were, random when there were none. Stored before
+        returned.
+        """
         try:
             before = self.database_urls()
         except NoState:
@@ -127,7 +136,9 @@ class StateFolder:
 
     @contextmanager
     def lock(self, url: str) -> Iterator[None]:
-        """Hold the state folder alone. Raises `InUse`, naming the holder. The kernel lets go when this process ends."""
+        """Hold the state folder alone. Raises `InUse`, naming the holder. The kernel lets go when this
+        process ends.
+        """
         with exclusive(self.folder(".") / "lock", Holder.this_process(url), str(self.path)):
             yield
 

@@ -1,5 +1,6 @@
-"""Every test process starts the product once, on a state folder of its own, and Django here speaks to its database
-as the application's role: what tests touch is what runs."""
+"""Every test process starts the product once, on a state folder of its own, and Django here speaks to its
+database as the application's role: what tests touch is what runs.
+"""
 
 import os
 import shutil

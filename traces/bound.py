@@ -1,7 +1,8 @@
-"""Make a span fit to be stored: payloads become their size and hash, text is cleaned, redacted, and only then cut.
+"""Make a span fit to be stored: payloads become their size and hash, text is cleaned, redacted, and only then
+cut.
 
-Cutting comes last, so that no cut hides half an e-mail address. Limits are on parts (a message's text, a document,
-a string in arguments), then on the whole span. Pure, no Django.
+Cutting comes last, so that no cut hides half an e-mail address. Limits are on parts (a message's text, a
+document, a string in arguments), then on the whole span. Pure, no Django.
 """
 
 import hashlib
@@ -51,7 +52,8 @@ def _media(text: str) -> dict[str, Json] | None:
         if not comma or not header.endswith(";base64"):
             return None
         mime, payload = header.removesuffix(";base64"), text[5 + len(header) + 1 :]
-    # Long runs of one letter, hexadecimal and words without spaces are text as often: base64 mixes its alphabet.
+    # Long runs of one letter, hexadecimal and words without spaces are text as often: base64 mixes its
+    # alphabet.
     if not _BASE64.issuperset(payload) or len(set(payload[:4096])) < 40:
         return None
     size = len(payload) * 3 // 4

@@ -32,7 +32,8 @@ from traces.store import store_events, store_spans
 Signal = Literal["traces", "logs"]
 _NS = 10**9
 _DAY_NS = 86_400 * _NS
-# Commits wait for the disk, and a database that is slow must not hold a body for ever: the exporter tries again.
+# Commits wait for the disk, and a database that is slow must not hold a body for ever: the exporter tries
+# again.
 _STATEMENT_TIMEOUT = "15s"
 
 Refused = (DecodeError, TooLarge, UnsupportedEncoding, UnsupportedMediaType)
@@ -51,8 +52,8 @@ class Receipt:
 def ingest(signal: Signal, feature_id: UUID, body: bytes, content_type: str, encoding: str | None) -> Receipt:
     """Store an OTLP body for a feature; returns after commit.
 
-    Raises the errors in `Refused` for a body that can never be stored (noted among the feature's receipts), and the
-    database's own errors, after which nothing of it is stored.
+    Raises the errors in `Refused` for a body that can never be stored (noted among the feature's receipts),
+    and the database's own errors, after which nothing of it is stored.
     """
     started = time.time_ns()
     earliest, latest = started - settings.RETENTION_DAYS * _DAY_NS, started + _DAY_NS

@@ -1,4 +1,6 @@
-"""The dashboard's numbers, exact, from trace rows. Each carries its n; rates their Wilson interval (api.md 5)."""
+"""The dashboard's numbers, exact, from trace rows. Each carries its n; rates their Wilson interval (api.md
+5).
+"""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -16,7 +18,9 @@ GROUPINGS = {"variant": "variant", "model": "model"}
 
 
 class Quantiles(msgspec.Struct, frozen=True):
-    """p50 and p95 in seconds: the smallest value that at least that share does not exceed, so one a request had."""
+    """p50 and p95 in seconds: the smallest value that at least that share does not exceed, so one a request
+    had.
+    """
 
     p50: float | None
     p95: float | None
@@ -109,7 +113,8 @@ EMPTY_ROW: tuple[Any, ...] = (0,) * 10 + (None, None, None, None, 0, 0)
 
 
 def metrics(feature: Feature, start: datetime, end: datetime, by: Sequence[str] = ()) -> list[MetricGroup]:
-    """The metrics of the traces that started in [start, end), one group for each value of `by` (variant, model).
+    """The metrics of the traces that started in [start, end), one group for each value of `by` (variant,
+    model).
 
     Without `by` always exactly one group. By model, a trace counts once under each model that answered in it.
     """

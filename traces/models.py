@@ -41,7 +41,8 @@ class Trace(models.Model):
     violations = models.IntegerField()
     missing = ArrayField(models.TextField())
     span_count = models.IntegerField()
-    # The whole of vocabulary.Summary, for the trace page and the API; the columns above are what is filtered and counted.
+    # The whole of vocabulary.Summary, for the trace page and the API; the columns above are what is filtered
+    # and counted.
     summary = models.JSONField()
     settled_at = models.DateTimeField(db_default=Now())
     # Last, because from here on the name hides Django's module.
@@ -61,7 +62,9 @@ class Trace(models.Model):
 
 
 class DirtyTrace(models.Model):
-    """A trace whose spans, log events or facts changed since it was last settled: the work list of the workers."""
+    """A trace whose spans, log events or facts changed since it was last settled: the work list of the
+    workers.
+    """
 
     pk = models.CompositePrimaryKey("trace_id", "feature_id")
     trace_id = models.BinaryField(max_length=16)
@@ -112,7 +115,9 @@ class SpanConflict(models.Model):
 
 
 class IngestReceipt(models.Model):
-    """One body that came by OTLP with a good key: how much of it was stored, and why the rest was not. Kept a day."""
+    """One body that came by OTLP with a good key: how much of it was stored, and why the rest was not. Kept a
+    day.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id)
     feature = models.ForeignKey(Feature, on_delete=models.PROTECT, related_name="+")

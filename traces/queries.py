@@ -193,7 +193,9 @@ def _after(cursor: str, order: str) -> Q:
 def list_traces(
     features: Sequence[Feature], wanted: TraceFilter, limit: int = 50, cursor: str | None = None
 ) -> TracePage:
-    """A page of the traces of these features, newest (or slowest) first, by keyset. BadField for a bad cursor."""
+    """A page of the traces of these features, newest (or slowest) first, by keyset. BadField for a bad
+    cursor.
+    """
     rows = _narrowed(features, wanted).defer("summary")
     found, following, total = _page(rows, wanted.order, limit, cursor)
     return TracePage([_row(trace) for trace in found], following, total)
@@ -269,7 +271,9 @@ def find_trace(features: Sequence[Feature], text: str) -> TraceDetail | None:
 
 
 def _stored(trace_id: bytes, feature_id: UUID, first: Any, last: Any) -> tuple[list[Span], list[LogEvent]]:
-    """Spans and log events of a trace. The days only narrow the partitions: log records may be noted a day off."""
+    """Spans and log events of a trace. The days only narrow the partitions: log records may be noted a day
+    off.
+    """
     around = [first - timedelta(days=1), last + timedelta(days=1)]
     with connection.cursor() as cursor:
         cursor.execute(

@@ -1,4 +1,6 @@
-"""The query line of the list call: `key:value` terms, all ANDed. A term it does not know is an error at its place."""
+"""The query line of the list call: `key:value` terms, all ANDed. A term it does not know is an error at its
+place.
+"""
 
 from datetime import datetime
 

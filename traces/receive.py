@@ -1,8 +1,9 @@
 """Receive: the OTLP/HTTP door, an ASGI application in front of Django.
 
-Django spools a whole body before a view runs; here it is bounded while it is read, and what cannot be taken now is
-answered now: back-pressure instead of memory. Answers are those of the OTLP specification
-(https://opentelemetry.io/docs/specs/otlp/#otlphttp-response), errors a google.rpc.Status in the request's encoding.
+Django spools a whole body before a view runs; here it is bounded while it is read, and what cannot be taken
+now is answered now: back-pressure instead of memory. Answers are those of the OTLP specification
+(https://opentelemetry.io/docs/specs/otlp/#otlphttp-response), errors a google.rpc.Status in the request's
+encoding.
 """
 
 import asyncio
@@ -110,7 +111,9 @@ class OtlpReceiver:
                 del self.waiting_by_key[key_id]
 
     async def _run(self, work: Callable[..., T], *args: object) -> T:
-        """Run blocking work in the ingest threads; what the database cannot do now is a 503 that the SDK retries."""
+        """Run blocking work in the ingest threads; what the database cannot do now is a 503 that the SDK
+        retries.
+        """
         try:
             return await asyncio.get_running_loop().run_in_executor(
                 self.threads, _with_connection, work, *args

@@ -28,11 +28,13 @@ TraceKey = tuple[bytes, UUID]
 
 
 def settle_dirty(limit: int = 100) -> int:
-    """Recompute up to `limit` dirty traces from all their spans, log events and facts; returns how many were taken.
+    """Recompute up to `limit` dirty traces from all their spans, log events and facts; returns how many were
+    taken.
 
-    One transaction: the marks are locked first, the spans read in a later statement (READ COMMITTED), so whatever
-    was acknowledged before the lock is seen; what comes after waits for this commit and marks the trace again.
-    A trace that cannot be summarised is logged, left marked and tried again later; the others are not held up.
+    One transaction: the marks are locked first, the spans read in a later statement (READ COMMITTED), so
+    whatever was acknowledged before the lock is seen; what comes after waits for this commit and marks the
+    trace again. A trace that cannot be summarised is logged, left marked and tried again later; the others
+    are not held up.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
@@ -175,7 +177,9 @@ def _unmark(cursor: CursorWrapper, keys: Sequence[TraceKey]) -> None:
 
 
 def add_facts(feature: Feature, trace_id: bytes, facts: Iterable[tuple[str, str, Any]]) -> None:
-    """Write facts (kind, source, value) about a trace and mark it, in one transaction; also before it has arrived."""
+    """Write facts (kind, source, value) about a trace and mark it, in one transaction; also before it has
+    arrived.
+    """
     with transaction.atomic(), connection.cursor() as cursor:
         for kind, source, value in facts:
             FactRow.objects.create(feature=feature, trace_id=trace_id, kind=kind, source=source, value=value)

@@ -1,7 +1,9 @@
-"""Store: one COPY into a staging table, then in key order into the day's partition; sent twice is stored once.
+"""Store: one COPY into a staging table, then in key order into the day's partition; sent twice is stored
+once.
 
-A body whose ID is known with other content is kept apart (`span_conflict`). The trace is marked dirty in the same
-transaction by an upsert that locks its row, so that a settle in flight can never take the mark and miss the spans.
+A body whose ID is known with other content is kept apart (`span_conflict`). The trace is marked dirty in the
+same transaction by an upsert that locks its row, so that a settle in flight can never take the mark and miss
+the spans.
 """
 
 import hashlib
@@ -82,7 +84,9 @@ def _event_row(feature_id: UUID, event: LogEvent) -> tuple[Any, ...]:
 def _copy(
     cursor: CursorWrapper, table: str, columns: str, types: Sequence[str], rows: Iterable[tuple[Any, ...]]
 ) -> None:
-    """COPY rows into the session's staging table for `table`; it empties itself at the end of the transaction."""
+    """COPY rows into the session's staging table for `table`; it empties itself at the end of the
+    transaction.
+    """
     cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS staging_{table} (LIKE {table}) ON COMMIT DELETE ROWS")
     with cursor.copy(f"COPY staging_{table} ({columns}) FROM STDIN (FORMAT BINARY)") as copy:
         copy.set_types(types)
@@ -98,7 +102,9 @@ _EVENT_TYPES = "bytea bytea uuid date text int8 bytea text".split()
 
 
 def store_spans(feature_id: UUID, spans: Sequence[Span]) -> int:
-    """Store spans of one feature and mark their traces, inside the caller's transaction; returns how many were new."""
+    """Store spans of one feature and mark their traces, inside the caller's transaction; returns how many
+    were new.
+    """
     if not spans:
         return 0
     with connection.cursor() as cursor:
@@ -144,7 +150,9 @@ def store_events(feature_id: UUID, events: Sequence[LogEvent]) -> int:
 
 
 def mark_dirty(cursor: CursorWrapper, feature_id: UUID, trace_ids: Iterable[bytes]) -> None:
-    """Put traces on the work list. DO UPDATE locks the row against a settle in flight; DO NOTHING would lose spans."""
+    """Put traces on the work list. DO UPDATE locks the row against a settle in flight; DO NOTHING would lose
+    spans.
+    """
     cursor.execute(
         "INSERT INTO dirty_trace (trace_id, feature_id) SELECT t, %s FROM unnest(%s::bytea[]) t ORDER BY t "
         "ON CONFLICT (trace_id, feature_id) DO UPDATE "

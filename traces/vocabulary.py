@@ -95,7 +95,9 @@ class Claims(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Usage(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Tokens of this one model call. `input` includes cached ones, `output` includes reasoning. None: not said."""
+    """Tokens of this one model call. `input` includes cached ones, `output` includes reasoning. None: not
+    said.
+    """
 
     input: int | None = None
     output: int | None = None
@@ -153,7 +155,9 @@ class Span(msgspec.Struct, kw_only=True):
 
 
 class LogEvent(msgspec.Struct, kw_only=True):
-    """One log record in the product's vocabulary; joins its span by trace and span ID when the trace is settled."""
+    """One log record in the product's vocabulary; joins its span by trace and span ID when the trace is
+    settled.
+    """
 
     trace_id: bytes
     span_id: bytes | None
@@ -166,7 +170,9 @@ class LogEvent(msgspec.Struct, kw_only=True):
 
 
 class Fact(msgspec.Struct, kw_only=True):
-    """Something about a trace that is not a span: feedback now, denials, grades and decisions when their rooms come."""
+    """Something about a trace that is not a span: feedback now, denials, grades and decisions when their
+    rooms come.
+    """
 
     kind: str  # outcome | escalated | violation | rating
     source: str

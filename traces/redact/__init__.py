@@ -1,7 +1,8 @@
 """Redact: personal data and secrets become typed tokens before anything is stored. Pure, no Django.
 
-A token is stable inside a feature, so that on-call can follow one customer through requests; without the feature's key
-it cannot be turned back or compared. Text that only looks like a token is escaped: input is never trusted.
+A token is stable inside a feature, so that on-call can follow one customer through requests; without the
+feature's key it cannot be turned back or compared. Text that only looks like a token is escaped: input is
+never trusted.
 """
 
 from collections import Counter
@@ -16,7 +17,8 @@ __all__ = ["TOKEN_PATTERN", "BadPattern", "Redactor", "is_token", "short"]
 class Redactor:
     """One feature's redaction. Build once and share: it keeps no state between calls.
 
-    `secret` is the feature's HMAC key (32 bytes); `patterns` are its own named RE2 patterns. Raises BadPattern.
+    `secret` is the feature's HMAC key (32 bytes); `patterns` are its own named RE2 patterns. Raises
+    BadPattern.
     """
 
     def __init__(self, secret: bytes, patterns: Mapping[str, str] | None = None) -> None:

@@ -73,7 +73,12 @@ def _ip(text: str) -> str | None:
         address = ipaddress.ip_address(text)
     except ValueError:
         return None
-    return None if address.is_loopback or address.is_unspecified else str(address)
+    if address.is_loopback or address.is_unspecified:
+        return None
+    # `a::b` and `std::d` are addresses by the letter, but code by every chance.
+    if address.version == 6 and sum(1 for group in text.split(":") if group) < 3 and len(text) < 7:
+        return None
+    return str(address)
 
 
 def _national(text: str) -> str | None:
@@ -89,8 +94,8 @@ def _itself(text: str) -> str | None:
     return text
 
 
-# (kind, pattern, closer look). One capturing group marks the part that is replaced where it is not the whole match.
-# Order decides between findings that start at the same place and end at the same place.
+# (kind, pattern, closer look). One capturing group marks the part that is replaced where it is not the whole
+# match. Order decides between findings that start at the same place and end at the same place.
 _BUILT_IN: tuple[tuple[str, str, Callable[[str], str | None]], ...] = (
     (
         "secret",
@@ -159,7 +164,7 @@ class Recognisers:
                 group = 1 if match.re.groups else 0
                 start, end = match.span(group)
                 canonical = look(text[start:end])
-                if canonical is None:
+                if canonical is None or (kind == "ip" and not _stands_alone(text, start, end)):
                     continue
                 if kind == "iban":
                     end = start + _spelled(text[start:end], len(canonical))
@@ -169,6 +174,19 @@ class Recognisers:
             if finding.end > finding.start and (not kept or finding.start >= kept[-1].end):
                 kept.append(finding)
         return kept
+
+
+def _stands_alone(text: str, start: int, end: int) -> bool:
+    """Whether an address is no piece of something longer: a version number, a qualified name."""
+    before, after = text[start - 1 : start], text[end : end + 2]
+    return not (
+        before.isalnum()
+        or before in {"_", ":", "."}
+        or after[:1].isalnum()
+        or after[:1] in {"_"}
+        or (after[:1] == "." and after[1:].isdigit())
+        or (after[:1] == ":" and after[1:] == ":")
+    )
 
 
 def _spelled(text: str, letters: int) -> int:
