@@ -1,1 +1,3 @@
-"""The record of who did what. Its schema and roles exist from the first migration on; imports no other room."""
+"""The record of who did what. Its schema and roles exist from the first migration on; imports no
+other room.
+"""

@@ -97,7 +97,9 @@ FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 
 
 def database_from_url(url: str, variable: str) -> dict[str, Any]:
-    """Django's settings for a postgresql:// URL, as libpq reads it (the socket's folder may stand in ?host=)."""
+    """Django's settings for a postgresql:// URL, as libpq reads it (the socket's folder may stand in
+    ?host=).
+    """
     parts = urlsplit(url)
     if parts.scheme not in {"postgresql", "postgres"} or not parts.path.strip("/"):
         raise ValueError(f"{variable} must look like postgresql://user:password@host:5432/name")
@@ -237,7 +239,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Clearance",
-    "DESCRIPTION": "The machine interface: agents send traces and ask before they act; people's pages are elsewhere.",
+    "DESCRIPTION": "The machine interface: agents send traces and ask before they act.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": [],

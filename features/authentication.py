@@ -34,7 +34,9 @@ class KeyAuthentication(BaseAuthentication):
 
 
 class HasScope(BasePermission):
-    """The view's `scope` must be among the key's. No key: 401; without the scope: 403 `insufficient_scope`."""
+    """The view's `scope` must be among the key's. No key: 401; without the scope: 403
+    `insufficient_scope`.
+    """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         if not isinstance(request.auth, ApiKey):

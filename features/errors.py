@@ -2,7 +2,9 @@
 
 
 class ClearanceError(Exception):
-    """Something asked for cannot be done. API: problem details; page: a notice; command: one line and exit 2."""
+    """Something asked for cannot be done. API: problem details; page: a notice; command: one line and
+    exit 2.
+    """
 
     status = 400
 

@@ -62,7 +62,9 @@ def problem(
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Django REST framework's hook: every error of a view as problem details; the rest is a 500 and logged."""
+    """Django REST framework's hook: every error of a view as problem details; the rest is a 500 and
+    logged.
+    """
     set_rollback()
     if isinstance(error, ClearanceError):
         where = {"field": error.field, "position": error.position}

@@ -5,7 +5,6 @@ database as the application's role: what tests touch is what runs.
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import django
@@ -59,6 +58,6 @@ def make_client(stack: Stack, *scopes: str) -> Client:
 
 
 @pytest.fixture
-def client(stack: Stack) -> Iterator[Client]:
+def client(stack: Stack) -> Client:
     """An agent with a feature of its own."""
-    yield make_client(stack)
+    return make_client(stack)

@@ -1,1 +1,3 @@
-"""Ingest -> store -> settle -> search, metrics, explorer. Knows `features` and `audit`, and no room above it."""
+"""Ingest -> store -> settle -> search, metrics, explorer. Knows `features` and `audit`, and no room
+above it.
+"""

@@ -36,7 +36,9 @@ def clean_text(text: str) -> str:
 
 
 def cut_text(text: str, limit: int) -> tuple[str, int | None]:
-    """(the text within `limit` bytes of UTF-8, its original size if it was cut); cut at a character's border."""
+    """(the text within `limit` bytes of UTF-8, its original size if it was cut); cut at a character's
+    border.
+    """
     if len(text) * 4 <= limit or len(encoded := text.encode()) <= limit:
         return text, None
     return encoded[:limit].decode(errors="ignore"), len(encoded)
@@ -167,7 +169,9 @@ class _Work:
 def make_storable(
     span: Span, redactor: Redactor, part_limit: int = PART_BYTES, span_limit: int = SPAN_BYTES
 ) -> Span:
-    """The span, changed in place: cleaned, redacted, bounded. `span.redactions` says how many of which kind."""
+    """The span, changed in place: cleaned, redacted, bounded. `span.redactions` says how many of
+    which kind.
+    """
     work = _Work(redactor, part_limit)
     span.name = cut_text(work.text(span.name), 1024)[0]
     span.scope = cut_text(work.text(span.scope), 1024)[0]
@@ -219,7 +223,9 @@ def make_event_storable(
 
 
 def _within(span: Span, limit: int) -> Span:
-    """The span within the limit: what is least missed goes first, and content.cut says that something went."""
+    """The span within the limit: what is least missed goes first, and content.cut says that something
+    went.
+    """
     for drop in (_drop_attributes, _drop_definitions):
         if len(msgspec.json.encode(span)) <= limit:
             return span

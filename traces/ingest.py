@@ -41,7 +41,9 @@ Refused = (DecodeError, TooLarge, UnsupportedEncoding, UnsupportedMediaType)
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of one body: how many of its items are stored (or were before), and why the others are not."""
+    """What became of one body: how many of its items are stored (or were before), and why the others
+    are not.
+    """
 
     accepted: int
     stored: int

@@ -10,7 +10,9 @@ from features.models import Feature, new_id
 
 
 class Trace(models.Model):
-    """One request, as settle last computed it from its spans, log events and facts. Written by settle alone."""
+    """One request, as settle last computed it from its spans, log events and facts. Written by settle
+    alone.
+    """
 
     pk = models.CompositePrimaryKey("trace_id", "feature_id")
     trace_id = models.BinaryField(max_length=16)

@@ -236,7 +236,9 @@ def _spellings(features: Iterable[Feature], text: str) -> list[str]:
 
 
 def locate(features: Sequence[Feature], text: str) -> list[Trace]:
-    """The traces that an ID names, newest first: a trace ID, else a request ID. Empty: none that is settled."""
+    """The traces that an ID names, newest first: a trace ID, else a request ID. Empty: none that is
+    settled.
+    """
     text = text.replace("\x00", "")
     mine = Trace.objects.filter(feature_id__in=[feature.pk for feature in features]).select_related("feature")
     order = ("-started_at", "-trace_id")
@@ -346,7 +348,8 @@ def is_settling(features: Sequence[Feature], text: str) -> bool:
     with connection.cursor() as cursor:
         # The work list is short when workers live; bounded for when they do not.
         cursor.execute(
-            "SELECT EXISTS (SELECT FROM (SELECT trace_id, feature_id FROM dirty_trace WHERE feature_id = ANY(%s) "
+            "SELECT EXISTS (SELECT FROM "
+            "(SELECT trace_id, feature_id FROM dirty_trace WHERE feature_id = ANY(%s) "
             "ORDER BY since LIMIT 1000) d JOIN span s USING (trace_id, feature_id) "
             "WHERE s.body -> 'claims' ->> 'request_id' = ANY(%s))",
             [ids, _spellings(features, text.replace(chr(0), ""))],

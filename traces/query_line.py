@@ -19,7 +19,9 @@ class BadQuery(ClearanceError):
 
 
 def parse_query(text: str, start: datetime, end: datetime) -> TraceFilter:
-    """The filter that a query line asks for. Raises BadQuery with the position of the word it does not know."""
+    """The filter that a query line asks for. Raises BadQuery with the position of the word it does
+    not know.
+    """
     terms: dict[str, str] = {}
     flags: dict[str, bool] = {}
     position = 0

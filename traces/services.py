@@ -38,7 +38,8 @@ def settle_dirty(limit: int = 100) -> int:
     """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
-            "SELECT trace_id, feature_id FROM dirty_trace WHERE retry_at IS NULL OR retry_at < clock_timestamp() "
+            "SELECT trace_id, feature_id FROM dirty_trace "
+            "WHERE retry_at IS NULL OR retry_at < clock_timestamp() "
             "ORDER BY since LIMIT %s FOR UPDATE SKIP LOCKED",
             [limit],
         )
@@ -114,13 +115,15 @@ def _facts(cursor: CursorWrapper, keys: Sequence[TraceKey]) -> defaultdict[Trace
 
 
 _TRACE_COLUMNS = (
-    "trace_id feature_id request_id name session_id user_id variant feature_version segments started_at duration_ns "
-    "waiting_ns status outcome outcome_source llm_calls llm_errors embeddings models input_tokens output_tokens "
-    "cached_input_tokens tools tool_calls tool_errors retries violations missing span_count summary settled_at"
+    "trace_id feature_id request_id name session_id user_id variant feature_version segments "
+    "started_at duration_ns waiting_ns status outcome outcome_source llm_calls llm_errors embeddings "
+    "models input_tokens output_tokens cached_input_tokens tools tool_calls tool_errors retries "
+    "violations missing span_count summary settled_at"
 ).split()
 _UPSERT = (
-    f"INSERT INTO trace ({', '.join(_TRACE_COLUMNS)}) VALUES ({', '.join(['%s'] * (len(_TRACE_COLUMNS) - 1))}, "
-    "clock_timestamp()) ON CONFLICT (trace_id, feature_id) DO UPDATE SET "
+    f"INSERT INTO trace ({', '.join(_TRACE_COLUMNS)}) "
+    f"VALUES ({', '.join(['%s'] * (len(_TRACE_COLUMNS) - 1))}, clock_timestamp()) "
+    " ON CONFLICT (trace_id, feature_id) DO UPDATE SET "
     + ", ".join(f"{column} = excluded.{column}" for column in _TRACE_COLUMNS[2:])
 )
 

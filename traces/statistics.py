@@ -9,7 +9,9 @@ _Z = 1.959963984540054
 
 
 class Rate(msgspec.Struct, frozen=True):
-    """k of n with its 95 % Wilson interval; rate, low and high are None for n = 0: there is nothing to say."""
+    """k of n with its 95 % Wilson interval; rate, low and high are None for n = 0: there is nothing
+    to say.
+    """
 
     rate: float | None
     k: int

@@ -120,7 +120,8 @@ def store_spans(feature_id: UUID, spans: Sequence[Span]) -> int:
         if stored < len(rows):
             cursor.execute(
                 "INSERT INTO span_conflict (trace_id, span_id, feature_id, body_hash, body) "
-                "SELECT DISTINCT s.trace_id, s.span_id, s.feature_id, s.body_hash, s.body::text FROM staging_span s "
+                "SELECT DISTINCT s.trace_id, s.span_id, s.feature_id, s.body_hash, s.body::text "
+                "FROM staging_span s "
                 "JOIN span o USING (trace_id, span_id, feature_id, day) WHERE o.body_hash <> s.body_hash "
                 "ORDER BY 1, 2, 4 ON CONFLICT DO NOTHING"
             )

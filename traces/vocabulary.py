@@ -70,7 +70,9 @@ class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Document(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A retrieved document. `id` falls back to its metadata's source or url; None: the emitter showed none."""
+    """A retrieved document. `id` falls back to its metadata's source or url; None: the emitter showed
+    none.
+    """
 
     id: str | None = None
     content: str | None = None

@@ -34,7 +34,7 @@ def _send_for_ever() -> None:
         _asked.clear()
         try:
             settle.apply_async(expires=10, retry=False)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever a broker raises
             # A broker that is away costs time, never work: the sweep finds the mark.
             log.warning("no worker was woken: %s", type(error).__name__)
         time.sleep(_PAUSE_SECONDS)

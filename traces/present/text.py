@@ -243,7 +243,9 @@ def _flush(plain: list[str], into: list[Piece]) -> None:
 
 
 def _split(whole: list[Piece], characters: int) -> tuple[list[Piece], list[Piece]]:
-    """Splits after about `characters`; only plain text is ever cut, at a space or line end where one is near."""
+    """Splits after about `characters`; only plain text is ever cut, at a space or line end where one
+    is near.
+    """
     used = 0
     for index, piece in enumerate(whole):
         if used + len(piece.text) <= characters:

@@ -1,4 +1,6 @@
-"""Durations, sizes and kinds in the words that the trace page uses; units are in the names of the arguments."""
+"""Durations, sizes and kinds in the words that the trace page uses; units are in the names of the
+arguments.
+"""
 
 from typing import Final
 

@@ -20,7 +20,9 @@ class BadPattern(ValueError):
 
 
 class Finding(NamedTuple):
-    """A place in a text: [start, end) in characters, what it is, and the one spelling its token is made of."""
+    """A place in a text: [start, end) in characters, what it is, and the one spelling its token is
+    made of.
+    """
 
     start: int
     end: int
@@ -106,7 +108,8 @@ _BUILT_IN: tuple[tuple[str, str, Callable[[str], str | None]], ...] = (
     (
         "secret",
         r"\b(?:sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,}|(?:AKIA|ASIA)[A-Z0-9]{16}"
-        r"|xox[abprs]-[A-Za-z0-9-]{10,}|AIza[A-Za-z0-9_-]{35}|glpat-[A-Za-z0-9_-]{20,}|clr_[a-z0-9]{8}_[A-Za-z0-9_-]{30,}"
+        r"|xox[abprs]-[A-Za-z0-9-]{10,}|AIza[A-Za-z0-9_-]{35}|glpat-[A-Za-z0-9_-]{20,}"
+        r"|clr_[a-z0-9]{8}_[A-Za-z0-9_-]{30,}"
         r"|[rs]k_(?:live|test)_[A-Za-z0-9]{16,}|hf_[A-Za-z0-9]{30,}|npm_[A-Za-z0-9]{36}|SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,})",
         _itself,
     ),

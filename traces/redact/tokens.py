@@ -25,7 +25,9 @@ class TokenMaker:
 
     @staticmethod
     def escape_lookalikes(text: str) -> str:
-        """Text in which nothing has the form of a token: someone else's text must not pass for our finding."""
+        """Text in which nothing has the form of a token: someone else's text must not pass for our
+        finding.
+        """
         return TOKEN_PATTERN.sub(lambda found: f"[{found[1]}{_ESCAPED}{found[2]}]", text)
 
 

@@ -9,7 +9,7 @@ from traces.services import settle_dirty
 
 
 class Command(ClearanceCommand):
-    help = "Settle dirty traces now. With --wait: returns when every span acknowledged before the start is settled."
+    help = "Settle dirty traces now. --wait: returns when every span acknowledged before is settled."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
