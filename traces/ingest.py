@@ -91,15 +91,19 @@ Work = tuple[int, Sequence[str], Callable[[], int]]
 def _traces(feature_id: UUID, plain: bytes, content_type: str, earliest: int, latest: int, now: int) -> Work:
     decoded = decode_traces(plain, content_type, earliest=earliest, latest=latest)
     redactor = redactor_for(feature_id)
-    spans = [make_storable(normalise_span(raw), redactor) for raw in decoded.items]
+    spans = [make_storable(normalise_span(raw), redactor, *_limits()) for raw in decoded.items]
     return len(spans), decoded.rejected, lambda: store_spans(feature_id, spans)
 
 
 def _logs(feature_id: UUID, plain: bytes, content_type: str, earliest: int, latest: int, now: int) -> Work:
     decoded = decode_logs(plain, content_type, earliest=earliest, latest=latest, received_at=now)
     redactor = redactor_for(feature_id)
-    events = [make_event_storable(normalise_log(raw), redactor) for raw in decoded.items]
+    events = [make_event_storable(normalise_log(raw), redactor, *_limits()) for raw in decoded.items]
     return len(events), decoded.rejected, lambda: store_events(feature_id, events)
+
+
+def _limits() -> tuple[int, int]:
+    return settings.INGEST_MAX_PART_BYTES, settings.INGEST_MAX_SPAN_BYTES
 
 
 def _reasons(rejected: Sequence[str]) -> str:

@@ -123,7 +123,7 @@ _TRACE_COLUMNS = (
 _UPSERT = (
     f"INSERT INTO trace ({', '.join(_TRACE_COLUMNS)}) "
     f"VALUES ({', '.join(['%s'] * (len(_TRACE_COLUMNS) - 1))}, clock_timestamp()) "
-    " ON CONFLICT (trace_id, feature_id) DO UPDATE SET "
+    "ON CONFLICT (trace_id, feature_id) DO UPDATE SET "
     + ", ".join(f"{column} = excluded.{column}" for column in _TRACE_COLUMNS[2:])
 )
 
