@@ -1,0 +1,90 @@
+"""Export bodies as an SDK sends them: agents' traces of six spans of about 1.3 kB, 510 spans a body."""
+
+import json
+import os
+import random
+import time
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+SPANS_A_BODY = 510
+_NS = 10**9
+_WORDS = (
+    "order refund customer invoice shipped delayed charged twice please check the status of my last payment "
+    "policy approval amount dollars carrier address received damaged replacement account plan cancel renew"
+).split()
+
+
+def _text(chance: random.Random, words: int) -> str:
+    return " ".join(chance.choices(_WORDS, k=words))
+
+
+def _set(span: Span, **attributes: str | int) -> None:
+    for name, value in attributes.items():
+        pair = span.attributes.add(key=name.replace("__", "."))
+        if isinstance(value, int):
+            pair.value.int_value = value
+        else:
+            pair.value.string_value = value
+
+
+def _message(role: str, text: str) -> str:
+    return json.dumps([{"role": role, "parts": [{"type": "text", "content": text}]}])
+
+
+def make_bodies(count: int, seed: int = 7) -> list[bytes]:
+    """`count` ExportTraceServiceRequests in protobuf with fresh IDs, all within the last minutes."""
+    chance = random.Random(seed)
+    return [_body(chance) for _ in range(count)]
+
+
+def _body(chance: random.Random) -> bytes:
+    request = ExportTraceServiceRequest()
+    group = request.resource_spans.add()
+    service = group.resource.attributes.add(key="service.name")
+    service.value.string_value = "billing"
+    spans = group.scope_spans.add().spans
+    now = time.time_ns() - 600 * _NS
+    while len(spans) < SPANS_A_BODY:
+        trace_id = os.urandom(16)
+        start = now + chance.randrange(300 * _NS)
+        root = spans.add(
+            trace_id=trace_id,
+            span_id=os.urandom(8),
+            name="invoke_agent billing",
+            start_time_unix_nano=start,
+            end_time_unix_nano=start + 4 * _NS,
+        )
+        _set(root, gen_ai__operation__name="invoke_agent", session__id=f"s-{chance.randrange(999)}")
+        for n in range(5):
+            span = spans.add(
+                trace_id=trace_id,
+                span_id=os.urandom(8),
+                parent_span_id=root.span_id,
+                start_time_unix_nano=start + n * _NS // 2,
+                end_time_unix_nano=start + (n + 1) * _NS // 2,
+            )
+            if n % 2:
+                span.name = "execute_tool lookup_order"
+                _set(
+                    span,
+                    gen_ai__operation__name="execute_tool",
+                    gen_ai__tool__name="lookup_order",
+                    gen_ai__tool__call__arguments=json.dumps({"order_id": f"A-{chance.randrange(9999)}"}),
+                    gen_ai__tool__call__result=json.dumps({"note": _text(chance, 100)}),
+                )
+            else:
+                span.name = "chat gpt-4o"
+                _set(
+                    span,
+                    gen_ai__operation__name="chat",
+                    gen_ai__request__model="gpt-4o",
+                    gen_ai__response__model="gpt-4o-2024-08-06",
+                    gen_ai__usage__input_tokens=chance.randrange(2000),
+                    gen_ai__usage__output_tokens=chance.randrange(200),
+                    gen_ai__system_instructions=json.dumps([{"type": "text", "content": _text(chance, 40)}]),
+                    gen_ai__input__messages=_message("user", _text(chance, 90)),
+                    gen_ai__output__messages=_message("assistant", _text(chance, 40)),
+                )
+    return request.SerializeToString()

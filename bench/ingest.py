@@ -1,0 +1,138 @@
+"""Spans a second, acknowledged and durable, over HTTP with redaction on, against the COPY ceiling of the same
+run.
+
+The ceiling is one process that decodes the same bodies and copies them into the same table with nothing else:
+no normalising, no redaction, no deduplication, no dirty mark.
+"""
+
+import http.client
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from statistics import median
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import msgspec
+from django.db import connection, transaction
+
+from bench.bodies import SPANS_A_BODY, make_bodies
+from features.models import Feature
+from features.services import create_feature, create_key
+from traces.decode import decode_traces
+from traces.store import SPAN_COLUMNS, day_of, time_of
+
+_ROUNDS = 3
+_BODIES = 24  # a round
+_CONNECTIONS = 4
+_PROTOBUF = "application/x-protobuf"
+_TYPES = "bytea bytea uuid date timestamptz int8 text text text bool text int8 int8 text bytea text".split()
+
+
+def report(url: str) -> str:
+    """The figures as a table in Markdown."""
+    feature = create_feature(slug="bench", task="Measure the ingest.")
+    _, key = create_key(feature=feature, scopes=["ingest"])
+    ceiling_of = create_feature(slug="bench-ceiling", task="Hold what the bare COPY wrote.")
+    _over_http(url, key, make_bodies(4))  # warm
+    _ceiling(ceiling_of.pk, make_bodies(2))
+    http_rates, ceiling_rates = [], []
+    size = 0.0
+    for n in range(_ROUNDS):
+        bodies = make_bodies(_BODIES, seed=n)
+        size = sum(map(len, bodies)) / (_BODIES * SPANS_A_BODY)
+        ceiling_rates.append(_ceiling(ceiling_of.pk, bodies))
+        http_rates.append(_over_http(url, key, make_bodies(_BODIES, seed=100 + n)))
+    settle_rate = _settled(feature)
+    over_http, ceiling = median(http_rates), median(ceiling_rates)
+    return "\n".join(
+        [
+            "## Ingest",
+            "",
+            f"{_ROUNDS} rounds of {_BODIES} bodies, {SPANS_A_BODY} spans a body, {size:.0f} bytes a span, "
+            f"{_CONNECTIONS} connections; median of the rounds. The client shares the machine's cores.",
+            "",
+            "| what | spans/s | of the ceiling |",
+            "| --- | ---: | ---: |",
+            f"| COPY ceiling (decode and COPY, one process) | {ceiling:,.0f} | 100 % |",
+            f"| acknowledged over HTTP, redaction on | {over_http:,.0f} | {over_http / ceiling:.0%} |",
+            f"| settled afterwards, the worker and one more process | {settle_rate:,.0f} | {settle_rate / ceiling:.0%} |",
+        ]
+    )
+
+
+def _ceiling(feature_id: UUID, bodies: list[bytes]) -> float:
+    encode = msgspec.json.Encoder().encode
+    hashed = b"\0" * 16
+    started = time.perf_counter()
+    for body in bodies:
+        decoded = decode_traces(body, _PROTOBUF, earliest=0, latest=2**63)
+        rows = [
+            (
+                span.trace_id,
+                span.span_id,
+                feature_id,
+                day_of(span.started_at),
+                time_of(span.started_at),
+                span.ended_at - span.started_at,
+                "other",
+                span.name,
+                "ok",
+                False,
+                None,
+                None,
+                None,
+                None,
+                hashed,
+                encode(span.attributes).decode(),
+            )
+            for span in decoded.items
+        ]
+        with (
+            transaction.atomic(),
+            connection.cursor() as cursor,
+            cursor.copy(f"COPY span ({SPAN_COLUMNS}) FROM STDIN (FORMAT BINARY)") as copy,
+        ):
+            copy.set_types(_TYPES)
+            for row in rows:
+                copy.write_row(row)
+    return len(bodies) * SPANS_A_BODY / (time.perf_counter() - started)
+
+
+def _over_http(url: str, key: str, bodies: list[bytes]) -> float:
+    address = urlsplit(url).netloc
+    headers = {"Content-Type": _PROTOBUF, "Authorization": f"Bearer {key}"}
+
+    def send(share: list[bytes]) -> None:
+        link = http.client.HTTPConnection(address, timeout=60)
+        for body in share:
+            link.request("POST", "/v1/traces", body, headers)
+            answer = link.getresponse()
+            answer.read()
+            if answer.status != 200:
+                raise RuntimeError(f"the server answered {answer.status}")
+        link.close()
+
+    shares = [bodies[n::_CONNECTIONS] for n in range(_CONNECTIONS)]
+    started = time.perf_counter()
+    with ThreadPoolExecutor(_CONNECTIONS) as pool:
+        list(pool.map(send, shares))
+    return len(bodies) * SPANS_A_BODY / (time.perf_counter() - started)
+
+
+def _settled(feature: Feature) -> float:
+    """How fast this process and the worker settle what is still dirty, until nothing is left."""
+    from traces.services import settle_dirty
+
+    def settled_spans() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT coalesce(sum(span_count), 0) FROM trace WHERE feature_id = %s", [feature.pk]
+            )
+            return int(cursor.fetchone()[0])
+
+    before, started = settled_spans(), time.perf_counter()
+    deadline = timedelta(seconds=20).total_seconds()
+    while settle_dirty() and time.perf_counter() - started < deadline:
+        pass
+    return (settled_spans() - before) / (time.perf_counter() - started)
