@@ -86,7 +86,8 @@ def _make_roles(admin: Connection, passwords: RolePasswords) -> list[str]:
         if not admin.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone():
             admin.execute(sql.SQL("CREATE ROLE {} NOINHERIT").format(sql.Identifier(role)))
         flags = admin.execute(
-            "SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls FROM pg_roles WHERE rolname = %s",
+            "SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls "
+            "FROM pg_roles WHERE rolname = %s",
             [role],
         ).fetchone()
         if flags is None or any(flags):
@@ -147,13 +148,16 @@ def _make_schemas(inside: Connection) -> None:
         "REVOKE ALL ON SCHEMA audit FROM PUBLIC",
         "GRANT USAGE ON SCHEMA audit TO clearance_app, clearance_read",
         # What PUBLIC has by default can only be taken away for all schemas at once.
-        "ALTER DEFAULT PRIVILEGES FOR ROLE clearance_owner, audit_owner REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC",
+        "ALTER DEFAULT PRIVILEGES FOR ROLE clearance_owner, audit_owner"
+        " REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC",
         "ALTER DEFAULT PRIVILEGES FOR ROLE clearance_owner IN SCHEMA public"
         " GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO clearance_app",
         "ALTER DEFAULT PRIVILEGES FOR ROLE clearance_owner IN SCHEMA public"
         " GRANT USAGE, SELECT ON SEQUENCES TO clearance_app",
-        "ALTER DEFAULT PRIVILEGES FOR ROLE clearance_owner IN SCHEMA public GRANT EXECUTE ON FUNCTIONS TO clearance_app",
-        "ALTER DEFAULT PRIVILEGES FOR ROLE clearance_owner IN SCHEMA public GRANT SELECT ON TABLES TO clearance_read",
+        "ALTER DEFAULT PRIVILEGES FOR ROLE clearance_owner IN SCHEMA public"
+        " GRANT EXECUTE ON FUNCTIONS TO clearance_app",
+        "ALTER DEFAULT PRIVILEGES FOR ROLE clearance_owner IN SCHEMA public"
+        " GRANT SELECT ON TABLES TO clearance_read",
     ):
         inside.execute(sql.SQL(statement))
 
@@ -172,14 +176,15 @@ def main(arguments: list[str]) -> int:
     """The command line; prints the two lines that Clearance needs in its environment."""
     parser = argparse.ArgumentParser(
         prog="python -m runtime.bootstrap",
-        description="Make Clearance's roles, database and schemas on a PostgreSQL of your own, and print its URLs. "
-        "Running it again is safe for the data; it sets new passwords, so the URLs printed before stop working.",
+        description="Make Clearance's roles, database and schemas on a PostgreSQL of your own, "
+        "and print its URLs. Running it again is safe for the data; it sets new passwords, "
+        "so the URLs printed before stop working.",
     )
     parser.add_argument(
         "--admin-url",
         default=os.environ.get("CLEARANCE_ADMIN_URL"),
-        help="postgresql:// URL of a superuser, or of a role with CREATEROLE and CREATEDB. Better given as the variable "
-        "CLEARANCE_ADMIN_URL, which other users of the machine cannot see",
+        help="postgresql:// URL of a superuser, or of a role with CREATEROLE and CREATEDB. Better given as "
+        "the variable CLEARANCE_ADMIN_URL, which other users of the machine cannot see",
     )
     parser.add_argument("--database", default=DATABASE, help="the database's name (default: %(default)s)")
     given = parser.parse_args(arguments)

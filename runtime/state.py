@@ -73,7 +73,9 @@ class StateFolder:
         self.path = Path(os.path.abspath(path.expanduser()))
 
     def folder(self, name: str) -> Path:
-        """The folder of that name (it may hold slashes), made if needed. Modes of what exists are left alone."""
+        """The folder of that name (it may hold slashes), made if needed. Modes of what exists are
+        left alone.
+        """
         folder = self.path / name
         missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
         for parent in reversed(missing):
@@ -149,7 +151,9 @@ def read_database_urls(state: StateFolder) -> DatabaseUrls:
 
 
 def socket_url(role: str, password: str, database: str, socket_folder: Path) -> str:
-    """A libpq URL through a Unix socket: the folder stands in the query, percent-encoded, as libpq reads it."""
+    """A libpq URL through a Unix socket: the folder stands in the query, percent-encoded, as libpq
+    reads it.
+    """
     return (
         f"postgresql://{quote(role, safe='')}:{quote(password, safe='')}@/{quote(database, safe='')}"
         f"?host={quote(str(socket_folder), safe='')}"
@@ -157,7 +161,9 @@ def socket_url(role: str, password: str, database: str, socket_folder: Path) -> 
 
 
 def write_atomically(path: Path, content: bytes, *, replace: bool = True) -> None:
-    """Put a whole, flushed file of mode 0600 there, or nothing. With `replace=False` one that exists stays."""
+    """Put a whole, flushed file of mode 0600 there, or nothing. With `replace=False` one that exists
+    stays.
+    """
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:

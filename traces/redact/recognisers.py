@@ -101,7 +101,8 @@ def _itself(text: str) -> str | None:
 _BUILT_IN: tuple[tuple[str, str, Callable[[str], str | None]], ...] = (
     (
         "secret",
-        r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[A-Za-z0-9+/=\s\\]*(?:-----END [A-Z ]{0,20}PRIVATE KEY-----)?",
+        r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[A-Za-z0-9+/=\s\\]*"
+        r"(?:-----END [A-Z ]{0,20}PRIVATE KEY-----)?",
         _itself,
     ),
     ("secret", r"\bey[A-Za-z0-9_-]{10,}\.ey[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{5,}", _itself),
