@@ -1,0 +1,176 @@
+"""One trace's summary."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from traces.summarise.calls import Call, count_calls, count_tools
+from traces.summarise.completeness import completeness_of
+from traces.summarise.forest import Forest, in_order
+from traces.summarise.joining import attach_events, contents_of, events_in_order
+from traces.summarise.outcome import facts_in_order, outcome_of, retries_of, violations_of
+from traces.summarise.rules import Rules
+from traces.vocabulary import Claims, Fact, LogEvent, Span, Summary, ToolCall
+
+_BASELINE = "baseline"
+
+
+def summarise(
+    spans: Sequence[Span],
+    events: Sequence[LogEvent],
+    facts: Sequence[Fact],
+    rules: Rules = Rules(),  # noqa: B008
+) -> Summary:
+    """The summary of a trace. At least one span or log event; ValueError without."""
+    if not spans and not events:
+        raise ValueError("a trace has at least one span or log event")
+    events = events_in_order(events)
+    forest = Forest(in_order(attach_events(in_order(spans), events)))
+    facts = facts_in_order(facts)
+    root = forest.root()
+    calls, uncounted = count_calls(forest)
+    tools, repeated = count_tools(forest)
+    chats = [call for call in calls if call.span.kind == "llm"]
+    claims = _claims(forest, root)
+    loose = [content for span_id, content in contents_of(events).items() if span_id not in forest.by_id]
+    final_output, final_span = _final_output(forest, root, chats)
+    if final_output is None:
+        final_output = _last_said(loose)
+    outcome, source = outcome_of(facts, claims, root, tools, rules)
+    started, ended = _bounds(forest.spans, events)
+    trace_id = spans[0].trace_id if spans else events[0].trace_id
+    redactions: Counter[str] = Counter()
+    for holder in (*forest.spans, *events):
+        redactions.update(holder.redactions)
+    return Summary(
+        trace_id=trace_id,
+        request_id=claims.request_id or trace_id.hex(),
+        root_span_id=root.span_id.hex() if root else None,
+        name=root.name if root else events[0].event_name,
+        session_id=claims.session_id,
+        user_id=claims.user_id,
+        variant=claims.variant or _BASELINE,
+        feature_version=claims.feature_version,
+        segments=dict(sorted((claims.segments or {}).items())),
+        started_at=started,
+        duration_ns=ended - started,
+        waiting_ns=_waiting(forest.spans),
+        status=root.status if root else "ok",
+        outcome=outcome,
+        outcome_source=source,
+        llm_calls=len(chats),
+        llm_errors=sum(call.span.status == "error" for call in chats),
+        embeddings=len(calls) - len(chats),
+        models=_models(chats),
+        input_tokens=sum(call.usage.input or 0 for call in chats),
+        output_tokens=sum(call.usage.output or 0 for call in chats),
+        cached_input_tokens=sum(call.usage.cached_input or 0 for call in chats),
+        reasoning_tokens=sum(call.usage.reasoning or 0 for call in chats),
+        tool_calls=[_tool_call(span) for span in tools],
+        tool_errors=sum(span.status == "error" for span in tools),
+        retries=retries_of(calls, tools),
+        retrieved_ids=_retrieved_ids(forest.spans),
+        final_output=final_output,
+        violations=violations_of(facts),
+        completeness=completeness_of(forest.spans, calls, tools, loose, final_output, final_span),
+        redactions=dict(sorted(redactions.items())),
+        span_count=len(forest.spans),
+        uncounted={**uncounted, **repeated},
+    )
+
+
+def _claims(forest: Forest, root: Span | None) -> Claims:
+    """What the agent says about itself: the root's word wins, then the first in time."""
+    found: dict[str, Any] = {}
+    segments: dict[str, str] = {}
+    for span in (*([root] if root else ()), *forest.spans):
+        for field in msgspec.structs.fields(Claims):
+            value = getattr(span.claims, field.name)
+            if field.name == "segments":
+                segments = {**(value or {}), **segments}
+            elif value is not None:
+                found.setdefault(field.name, value)
+    return Claims(**found, segments=segments or None)
+
+
+def _bounds(spans: Sequence[Span], events: Sequence[LogEvent]) -> tuple[int, int]:
+    if spans:
+        return min(span.started_at for span in spans), max(span.ended_at for span in spans)
+    return events[0].observed_at, events[-1].observed_at
+
+
+def _waiting(spans: Sequence[Span]) -> int:
+    """Nanoseconds spent waiting for a person: spans that say so, overlaps taken once."""
+    total = 0
+    reached = 0
+    for span in spans:  # in time order
+        if span.attributes.get("clearance.waiting") is True:
+            total += max(0, span.ended_at - max(span.started_at, reached))
+            reached = max(reached, span.ended_at)
+    return total
+
+
+def _models(chats: Sequence[Call]) -> list[str]:
+    answered = (call.span for call in chats if call.span.status == "ok")
+    return sorted({model for span in answered if (model := span.model_answered or span.model_asked)})
+
+
+def _tool_call(span: Span) -> ToolCall:
+    return ToolCall(
+        name=span.tool_name or span.name,
+        status=span.status,
+        arguments=span.content.arguments,
+        result=span.content.result if span.content.result is not None else span.status_message or None,
+        span_id=span.span_id.hex(),
+    )
+
+
+def _retrieved_ids(spans: Sequence[Span]) -> list[str]:
+    found = (document.id for span in spans for document in span.content.documents or ())
+    return list(dict.fromkeys(identity for identity in found if identity))
+
+
+def _said(span: Span) -> str | None:
+    """The text of a call's answer, unless it asks for tools and goes on."""
+    for message in reversed(span.content.output or []):
+        text = "".join(part.text or "" for part in message.parts if part.type == "text").strip()
+        if text and message.role == "assistant":
+            return text
+    return None
+
+
+def _asks_for_tools(span: Span) -> bool:
+    return any(part.type == "tool_call" for message in span.content.output or () for part in message.parts)
+
+
+def _is_json(text: str) -> bool:
+    return text[:1] in {"{", "["}
+
+
+def _final_output(forest: Forest, root: Span | None, chats: Sequence[Call]) -> tuple[str | None, Span | None]:
+    """(what the request ended in, the span that shows it): the root's own output; the outermost agent's, the
+    last of several; the last answer of a model that asks for no tool; the last text of one. An output that
+    is an object gives way to a model's text.
+    """
+    spoken = [call.span for call in chats if _said(call.span)]
+    last = next(
+        (span for span in reversed(spoken) if not _asks_for_tools(span)), spoken[-1] if spoken else None
+    )
+    agents = [span for span in forest.spans if span.kind in {"agent", "chain"} and span.content.output_text]
+    top = min(agents, key=lambda span: (forest.depth(span), -span.ended_at, span.span_id), default=None)
+    for span in (root, top):
+        text = (span.content.output_text or "").strip() if span else ""
+        if text and not (_is_json(text) and last is not None):
+            return text, span
+    return (_said(last), last) if last is not None else (None, None)
+
+
+def _last_said(loose: Sequence[Any]) -> str | None:
+    for content in reversed(loose):
+        for message in reversed(content.output or []):
+            text = "".join(part.text or "" for part in message.parts if part.type == "text").strip()
+            if text:
+                return text
+    return None
