@@ -1,6 +1,4 @@
 """The summary depends on the set of what came, never on its order or repetition; no parents stop it."""
-it.
-"""
 
 import random
 from typing import Any
