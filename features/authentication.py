@@ -1,17 +1,21 @@
 """Keys at the API's door: who calls, and whether the key's scopes allow it."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from features.keys import find_key
 from features.models import ApiKey
 from features.problems import InsufficientScope
 from features.services import note_key_used
+
+if TYPE_CHECKING:
+    from rest_framework.views import APIView  # it imports the settings, which import this module
 
 
 class KeyAuthentication(BaseAuthentication):

@@ -6,7 +6,6 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
-from rest_framework.views import set_rollback
 
 from features.errors import ClearanceError
 
@@ -65,7 +64,6 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     """Django REST framework's hook: every error of a view as problem details; the rest is a 500 and
     logged.
     """
-    set_rollback()
     if isinstance(error, ClearanceError):
         where = {"field": error.field, "position": error.position}
         found = {name: value for name, value in where.items() if value is not None}

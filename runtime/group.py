@@ -152,10 +152,10 @@ class _Group:
             self._python("web", "-m", "uvicorn", *web, "--timeout-graceful-shutdown", "5", fd=fd)
         )
         worker = ("--concurrency", "2", "--without-gossip", "--without-mingle", "--loglevel", "warning")
-        self.supervisor.start(self._python("worker", "-m", "celery", "-A", "config", "worker", *worker))
+        self.supervisor.start(self._python("worker", "-m", "celery", "-q", "-A", "config", "worker", *worker))
         schedule = str(self.state.folder("beat") / "schedule")
         beat = ("-s", schedule, "--pidfile=", "--loglevel", "warning")
-        self.supervisor.start(self._python("beat", "-m", "celery", "-A", "config", "beat", *beat))
+        self.supervisor.start(self._python("beat", "-m", "celery", "-q", "-A", "config", "beat", *beat))
         self.supervisor.wait_for(_Ready(self.address), _READY_SECONDS, "the web server to be ready (/readyz)")
 
     def _start_demo(self) -> None:

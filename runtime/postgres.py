@@ -163,7 +163,12 @@ class EmbeddedPostgres:
         """Whether it takes connections now. Raises `DatabaseFault` when the stored password is not the
         server's.
         """
-        if not (self._socket_folder / f".s.PGSQL.{PORT}").exists():
+        try:
+            # The eighth line is the server's own word; asking it too early fills its log with refusals.
+            told = (self.data / "postmaster.pid").read_text(errors="replace").splitlines()
+        except OSError:
+            return False
+        if len(told) < 8 or told[7].strip() != "ready":
             return False
         try:
             psycopg.connect(self.urls.admin, connect_timeout=2).close()
