@@ -74,7 +74,7 @@ class Feature(models.Model):
     name = models.CharField(max_length=120)
     task = models.CharField(max_length=400, blank=True, help_text="One sentence that defines the job.")
     created_at = models.DateTimeField(db_default=Now())
-    created_by = models.ForeignKey(Person, null=True, on_delete=models.PROTECT, related_name="+")
+    created_by = models.ForeignKey(Person, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
 
     class Meta:
         ordering: ClassVar[list[str]] = ["name", "slug"]
@@ -110,7 +110,7 @@ class ApiKey(models.Model):
     scopes = ArrayField(models.CharField(max_length=16))
     label = models.CharField(max_length=120, blank=True)
     created_at = models.DateTimeField(db_default=Now())
-    created_by = models.ForeignKey(Person, null=True, on_delete=models.PROTECT, related_name="+")
+    created_by = models.ForeignKey(Person, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
