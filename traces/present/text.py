@@ -14,6 +14,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from traces.redact.tokens import TOKEN_PATTERN, short
+
 # Everything that is drawn as nothing or moves what stands beside it: C0 and C1 controls but tab and line
 # feed, soft hyphen, joiners and fillers, bidirectional controls, line and paragraph separators, private use,
 # non-characters, variation selectors, interlinear marks, music and shorthand controls, and the whole of plane
@@ -24,12 +26,9 @@ _HIDDEN_CLASS: Final = (
     "\ufff0-\ufffb\ufffe\uffff\U0001107f\U000110bd\U000110cd\U00013430-\U0001345f\U0001bca0-\U0001bca3"
     "\U0001d173-\U0001d17a\U0001fffe\U0001ffff\U000e0000-\U0010ffff"
 )
-# A token as redact writes it: kind, colon, 80 bits or more in hex. Every repetition is bounded, so the search
-# is linear.
-_SPECIAL: Final = re.compile(
-    rf"(?P<token>\[[a-z][a-z0-9_-]{{0,39}}:[0-9a-f]{{20,64}}\])|(?P<hidden>[{_HIDDEN_CLASS}]+)"
-)
-_TOKEN_DIGITS_SHOWN: Final = 4
+# Tokens exactly as redact writes them: what redact escapes must not be drawn as a finding here. Every
+# repetition in its pattern is bounded, so the search is linear.
+_SPECIAL: Final = re.compile(rf"(?P<hidden>[{_HIDDEN_CLASS}]+)|(?P<token>{TOKEN_PATTERN.pattern})")
 # Past this many marks in one text the rest is written into the text itself: nothing is hidden, and a megabyte
 # of zero-width characters does not become a hundred thousand elements.
 _MOST_MARKS: Final = 400
@@ -107,12 +106,13 @@ def pieces(text: str) -> list[Piece]:
     marks = 0
     for match in _SPECIAL.finditer(text):
         start, end = match.span()
-        if match.lastgroup == "hidden" and _belongs_to_emoji(text, start, end):
+        hidden = match["hidden"] is not None
+        if hidden and _belongs_to_emoji(text, start, end):
             continue
         plain.append(text[at:start])
         at = end
         marks += 1
-        special = [_token(match[0])] if match.lastgroup == "token" else list(_hidden(match[0]))
+        special = list(_hidden(match[0])) if hidden else [Piece("token", short(match[0]), match[0])]
         if marks > _MOST_MARKS:
             plain.extend(f"‹{piece.text}›" if piece.kind == "hidden" else piece.text for piece in special)
             continue
@@ -228,11 +228,6 @@ def _belongs_to_emoji(text: str, start: int, end: int) -> bool:
             "Sm",
         }
     return False
-
-
-def _token(token: str) -> Piece:
-    kind, _, digits = token[1:-1].partition(":")
-    return Piece("token", f"[{kind}:{digits[:_TOKEN_DIGITS_SHOWN]}…]", token)
 
 
 def _flush(plain: list[str], into: list[Piece]) -> None:

@@ -19,7 +19,7 @@ class Named(msgspec.Struct, frozen=True):
 
     name: list[Piece]
     value: Shown
-    is_text: bool  # a string stands as it is; anything else as JSON
+    is_data: bool  # drawn as code; a string stands as it is
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +29,7 @@ class Value(msgspec.Struct, frozen=True, kw_only=True):
 
     rows: list[Named] = []
     text: Shown | None = None
-    is_text: bool = False
+    is_data: bool = True
     more: int = 0
 
 
@@ -69,7 +69,7 @@ def present(value: Json, budget: Budget | None = None) -> Value:
         names = list(value.items())
         rows = [_named(name, inner, budget) for name, inner in names[:_MOST_NAMES]]
         return Value(rows=rows, more=max(len(names) - _MOST_NAMES, 0))
-    return Value(text=shown(text_of(value), budget=budget), is_text=isinstance(value, str))
+    return Value(text=shown(text_of(value), budget=budget), is_data=not isinstance(value, str))
 
 
 def _named(name: object, value: Json, budget: Budget | None) -> Named:

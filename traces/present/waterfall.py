@@ -32,6 +32,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     span_id: str
+    index: int  # as aria-rowindex counts: the heading is 1
     level: int  # 1 for a root, as aria-level counts
     indent: int
     name: list[Piece]
@@ -60,15 +61,17 @@ class Waterfall(msgspec.Struct, frozen=True, kw_only=True):
 
     rows: list[Row]
     total_rows: int
-    span_count: int
+    spans_word: str
+    aria_rows: int
+    took: str  # the whole trace
     first_row: int  # counted from 1
     last_row: int
     earlier: int | None
     later: int | None
-    in_folds: int  # spans that stand inside folded rows
+    folded_word: str  # spans that stand inside folded rows; empty: none
     broken: bool
     kinds: list[tuple[str, str]]  # letter and word of the kinds that appear
-    errors: int
+    errors_word: str  # empty: none
     note: str
 
 
@@ -143,22 +146,28 @@ def waterfall(
     end = max((span.ended_at for span in spans), default=0)
     scale = Scale(start, end, waiting_of(spans))
     names = {span.span_id.hex(): span.name for span in spans}
-    rows = [_row(entry, scale, start, selected, uncounted, names) for entry in window]
-    in_folds = len(nodes) - len(lines) if lines else 0
+    rows = [
+        _row(entry, first + index + 2, scale, start, selected, uncounted, names)
+        for index, entry in enumerate(window)
+    ]
+    in_folds = len(nodes) - len(lines)
+    errors = sum(1 for span in spans if span.status == "error")
     present = {span.kind for span in spans}
     again = sum(1 for reason in uncounted.values() if reason in names)
     return Waterfall(
         rows=rows,
         total_rows=len(lines),
-        span_count=len(nodes),
+        spans_word=counted(len(nodes), "span"),
+        aria_rows=len(lines) + 1,
+        took=duration(end - start),
         first_row=first + 1 if rows else 0,
         last_row=first + len(rows),
         earlier=max(first - ROWS, 0) if first else None,
         later=first + ROWS if first + ROWS < len(lines) else None,
-        in_folds=in_folds,
+        folded_word=f"{counted(in_folds, 'span')} folded" if in_folds else "",
         broken=scale.broken,
         kinds=[(letter, KIND_WORDS[kind]) for kind, letter in KIND_LETTERS.items() if kind in present],
-        errors=sum(1 for span in spans if span.status == "error"),
+        errors_word=counted(errors, "error") if errors else "",
         note=f"{counted(again, 'call')} seen twice and counted once" if again else "",
     )
 
@@ -225,6 +234,7 @@ def _is(entry: _Line, span_id: str | None) -> bool:
 
 def _row(
     entry: _Line,
+    index: int,
     scale: Scale,
     start: int,
     selected: str | None,
@@ -248,6 +258,7 @@ def _row(
     worked = sum(other.span.ended_at - other.span.started_at for other in entry.nodes)
     return Row(
         span_id=span_id,
+        index=index,
         level=entry.depth + 1,
         indent=min(entry.depth, _DEEPEST_INDENT),
         name=line(span.name or "(no name)", 120),

@@ -1,0 +1,18 @@
+"""Addresses of the features' pages and of sign-in."""
+
+from django.urls import path
+
+from features import sign_in, views
+
+urlpatterns = [
+    path("", views.board, name="features"),
+    path("favicon.ico", views.favicon),
+    path("accounts/login/", sign_in.sign_in, name="login"),
+    path("accounts/logout/", sign_in.sign_out, name="logout"),
+    # Before the slugs: no feature can be named "new", see traces/urls.py for the rest below a feature.
+    path("features/new/", views.register_feature, name="feature_new"),
+    path("features/<slug:slug>/", views.overview, name="feature"),
+    path("features/<slug:slug>/settings/", views.settings, name="settings"),
+    path("features/<slug:slug>/settings/keys/", views.make_key, name="key_new"),
+    path("features/<slug:slug>/settings/keys/<str:prefix>/revoke/", views.revoke, name="key_revoke"),
+]

@@ -1,0 +1,146 @@
+// The frame's small behaviours: drawers, the display menu, times, copy buttons. Every page works without them.
+const root = document.documentElement;
+const announcer = document.getElementById("announcer");
+
+const store = {
+  get: (name) => { try { return localStorage.getItem(`clearance.${name}`); } catch { return null; } },
+  set: (name, value) => { try { localStorage.setItem(`clearance.${name}`, value); } catch { /* kept for this page only */ } },
+};
+
+function say(words) {
+  if (!announcer) return;
+  announcer.textContent = "";
+  requestAnimationFrame(() => { announcer.textContent = words; });
+}
+
+// --- drawers on a phone: the navigation and the search line; a second press or Escape closes them
+let opener = null;
+
+function open(id, from) {
+  const drawer = document.getElementById(id);
+  drawer.classList.add("open");
+  opener = from;
+  drawer.querySelector("input, a")?.focus();
+}
+
+function closeAll(back = true) {
+  const shown = document.querySelectorAll(".side.open, .find.open");
+  shown.forEach((drawer) => drawer.classList.remove("open"));
+  if (shown.length && back) opener?.focus();
+  document.querySelectorAll("details[data-drop][open]").forEach((drop) => {
+    const held = drop.contains(document.activeElement);
+    drop.open = false;
+    if (held && back) drop.querySelector("summary").focus();
+  });
+}
+
+document.addEventListener("click", (event) => {
+  const opens = event.target.closest("[data-opens]");
+  const closes = event.target.closest("[data-closes]");
+  if (opens || closes) event.preventDefault();
+  if (opens) {
+    const shown = document.getElementById(opens.dataset.opens).classList.contains("open");
+    closeAll(false);
+    if (!shown) open(opens.dataset.opens, opens);
+  } else if (closes || !event.target.closest(".side, .find, details[data-drop]")) {
+    closeAll(Boolean(closes));
+  }
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") closeAll();
+});
+
+// --- colours and single-key shortcuts
+function bindTheme() {
+  const chosen = store.get("theme") ?? "system";
+  document.querySelectorAll("[data-setting=theme] input").forEach((input) => {
+    input.checked = input.value === chosen;
+    input.addEventListener("change", () => {
+      store.set("theme", input.value);
+      if (input.value === "system") delete root.dataset.theme;
+      else root.dataset.theme = input.value;
+      document.dispatchEvent(new Event("clearance:theme"));
+    });
+  });
+  const keys = document.querySelector("[data-keys-switch]");
+  if (!keys) return;
+  keys.checked = root.dataset.keys !== "off";
+  keys.addEventListener("change", () => {
+    store.set("keys", keys.checked ? "on" : "off");
+    if (keys.checked) delete root.dataset.keys;
+    else root.dataset.keys = "off";
+  });
+}
+
+// --- times: relative as the server wrote them, or exact in my zone or UTC; the title always has both exact ones
+function exact(at, zone) {
+  return new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium", timeZone: zone }).format(at);
+}
+
+function showTimes(within = document) {
+  const mode = store.get("times") ?? "relative";
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  within.querySelectorAll("time[datetime]").forEach((time) => {
+    const at = new Date(time.dateTime);
+    if (Number.isNaN(at.getTime())) return;
+    time.dataset.relative ??= time.textContent;
+    time.title = `${exact(at, zone)} ${zone}\n${exact(at, "UTC")} UTC`;
+    if (mode === "relative") time.textContent = time.dataset.relative;
+    else time.textContent = mode === "utc" ? `${exact(at, "UTC")} UTC` : exact(at, zone);
+  });
+}
+
+function bindTimes() {
+  const chosen = store.get("times") ?? "relative";
+  document.querySelectorAll("[data-setting=times] input").forEach((input) => {
+    input.checked = input.value === chosen;
+    input.addEventListener("change", () => { store.set("times", input.value); showTimes(); });
+  });
+}
+
+// --- copy buttons: data-copy holds the text, or the ID of the element that holds it
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy], [data-copy-from]");
+  if (!button) return;
+  const source = document.getElementById(button.dataset.copyFrom ?? "");
+  const text = button.dataset.copy ?? source?.textContent ?? "";
+  try {
+    await navigator.clipboard.writeText(text);
+    say("Copied");
+    button.dataset.label ??= button.textContent;
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = button.dataset.label; }, 1500);
+  } catch {
+    // Without a secure context the clipboard is closed: the text is selected, so that Ctrl C copies it.
+    if (source) getSelection().selectAllChildren(source);
+    say("Selected; press Ctrl C to copy");
+  }
+});
+
+// --- htmx: times in what was swapped in, and a failed request is said, not swallowed
+document.addEventListener("htmx:afterSettle", () => {
+  showTimes();
+  const news = document.querySelector("[data-say]");
+  if (news) say(news.dataset.say);
+  news?.removeAttribute("data-say");
+  hideButtons();
+});
+document.addEventListener("htmx:sendError", () => say("The server does not answer; nothing was changed."));
+
+// An empty filter does not stand in the URL.
+document.addEventListener("htmx:configRequest", (event) => {
+  if (event.detail.verb !== "get") return;
+  for (const [name, value] of Object.entries(event.detail.parameters)) {
+    if (value === "") delete event.detail.parameters[name];
+  }
+});
+
+// Filters act at once; their button is for pages without scripts.
+function hideButtons() {
+  document.querySelectorAll("[data-no-script]").forEach((button) => { button.hidden = true; });
+}
+
+hideButtons();
+bindTheme();
+bindTimes();
+showTimes();

@@ -1,0 +1,69 @@
+// Single-key shortcuts: dead in fields, off when the person switched them off (WCAG 2.1.4), never with Ctrl, Alt or Meta.
+const PLACES = { f: "/", t: "/traces/" };
+let prefix = "";
+let forget = 0;
+
+function typing(target) {
+  return target.closest("input:not([type=checkbox], [type=radio]), select, textarea, [contenteditable], dialog") !== null;
+}
+
+function rows() {
+  return [...document.querySelectorAll("[data-rows] tbody tr:has(a.open)")];
+}
+
+function move(step) {
+  const all = rows();
+  if (!all.length) return false;
+  const held = all.findIndex((row) => row.contains(document.activeElement));
+  const next = held < 0 ? (step > 0 ? 0 : all.length - 1) : Math.min(Math.max(held + step, 0), all.length - 1);
+  const link = all[next].querySelector("a.open");
+  link.focus();
+  link.scrollIntoView({ block: "nearest" });
+  return true;
+}
+
+function focusFind() {
+  const field = document.querySelector("[data-focus-key='/']");
+  if (!field) return false;
+  field.form.classList.add("open");
+  field.focus();
+  field.select();
+  return true;
+}
+
+function showHelp() {
+  const help = document.getElementById("keys-help");
+  if (!help || help.open) return false;
+  help.showModal();
+  return true;
+}
+
+const ACTIONS = { "/": focusFind, "?": showHelp, j: () => move(1), k: () => move(-1) };
+
+document.addEventListener("keydown", (event) => {
+  if (event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey) return;
+  if (document.documentElement.dataset.keys === "off" || typing(event.target)) return;
+  const place = prefix === "g" ? PLACES[event.key] : undefined;
+  prefix = "";
+  clearTimeout(forget);
+  if (place) {
+    event.preventDefault();
+    location.assign(place);
+  } else if (event.key === "g") {
+    prefix = "g";
+    forget = setTimeout(() => { prefix = ""; }, 1500);
+  } else if (ACTIONS[event.key]?.()) {
+    event.preventDefault();
+  }
+});
+
+// A swap must not drop the focus: the element of the same ID takes it, else the part that was swapped in.
+let focused = "";
+document.addEventListener("htmx:beforeSwap", (event) => {
+  focused = event.detail.target.contains(document.activeElement) ? document.activeElement.id || "?" : "";
+});
+document.addEventListener("htmx:afterSettle", () => {
+  if (!focused || document.activeElement !== document.body) return;
+  const again = document.getElementById(focused) ?? document.getElementById("main");
+  again?.focus({ preventScroll: true });
+});

@@ -1,0 +1,125 @@
+// The timeline by keyboard: one row holds the focus (roving tabindex), htmx swaps the chosen span's panel.
+// Rows are looked up each time: a restored history entry brings new ones.
+const all = () => [...document.querySelectorAll(".trace-tree tbody tr")];
+
+function link(row) {
+  return row.cells[0].querySelector("a");
+}
+
+function hold(row, focus = true) {
+  all().forEach((other) => { other.tabIndex = other === row ? 0 : -1; });
+  if (!focus) return;
+  row.focus({ preventScroll: true });
+  row.scrollIntoView({ block: "nearest", inline: "nearest" });
+}
+
+function choose(row) {
+  all().forEach((other) => other.setAttribute("aria-selected", String(other === row)));
+}
+
+function held(rows = all()) {
+  return rows.indexOf(document.activeElement?.closest?.("tr"));
+}
+
+function start(rows = all()) {
+  return Math.max(rows.findIndex((row) => row.getAttribute("aria-selected") === "true"), 0);
+}
+
+function step(by) {
+  const rows = all();
+  if (!rows.length) return false;
+  const at = held(rows);
+  hold(rows[at < 0 ? start(rows) : Math.min(Math.max(at + by, 0), rows.length - 1)]);
+  return true;
+}
+
+function edge(index) {
+  // Home and End belong to the page unless the timeline has the focus.
+  if (held() < 0) return false;
+  hold(all().at(index));
+  return true;
+}
+
+function open() {
+  const row = all()[held()];
+  if (!row || document.activeElement.tagName === "A") return false;
+  link(row).click();
+  return true;
+}
+
+// The next row with an error in this window, from the focus or the chosen row on; else the server's next one.
+function nextError() {
+  const rows = all();
+  const from = held(rows) < 0 ? start(rows) : held(rows);
+  const order = [...rows.slice(from + 1), ...rows.slice(0, from + 1)];
+  const found = order.find((row) => "error" in row.dataset);
+  const elsewhere = document.querySelector("[data-next-error]");
+  if (found) {
+    hold(found);
+    if (!("unfold" in link(found).dataset)) link(found).click();
+    return true;
+  }
+  elsewhere?.click();
+  return Boolean(elsewhere);
+}
+
+function raw() {
+  const found = document.getElementById("raw-link");
+  found?.click();
+  return Boolean(found);
+}
+
+const KEYS = { x: nextError, r: raw, j: () => step(1), k: () => step(-1) };
+const IN_TREE = { ArrowDown: () => step(1), ArrowUp: () => step(-1), Home: () => edge(0), End: () => edge(-1), Enter: open };
+
+function typing(target) {
+  return target.closest?.("input, select, textarea, [contenteditable], dialog") !== null;
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey || typing(event.target)) return;
+  const single = document.documentElement.dataset.keys === "off" ? undefined : KEYS[event.key];
+  // Arrows move in the tree when it has the focus; elsewhere they scroll the page.
+  const action = single ?? (held() >= 0 ? IN_TREE[event.key] : undefined);
+  if (action?.()) event.preventDefault();
+});
+
+function prepare() {
+  const rows = all();
+  if (!rows.length) return;
+  rows.forEach((row) => { link(row).tabIndex = -1; });
+  const chosen = rows[start(rows)];
+  hold(chosen, false);
+  const box = chosen.closest(".trace-box");
+  box.scrollTop = chosen.offsetTop - box.clientHeight / 2;
+}
+
+prepare();
+document.addEventListener("htmx:historyRestore", prepare);
+
+// A click anywhere in a row opens it; on the link itself the browser and htmx do.
+document.addEventListener("click", (event) => {
+  const row = event.target.closest(".trace-tree tbody tr");
+  if (row && event.target.closest("a")) hold(row);
+  else if (row) link(row).click();
+});
+
+// Whatever asked for a span (a row, a message): its row is the chosen one now.
+document.addEventListener("htmx:afterSwap", (event) => {
+  if (event.detail.target.id !== "span-panel") return;
+  const asked = new URL(event.detail.pathInfo.finalRequestPath, location.href).searchParams.get("span");
+  const chosen = document.getElementById(`row-${asked}`);
+  choose(chosen);
+  if (chosen) hold(chosen, held() >= 0);
+});
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy-address]");
+  if (!button) return;
+  try {
+    await navigator.clipboard.writeText(location.href);
+    button.textContent = "Copied";
+  } catch {
+    button.textContent = "Copy it from the address bar";
+  }
+});

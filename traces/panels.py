@@ -1,0 +1,139 @@
+"""What this room adds to pages of others: lines of the navigation, columns of the board, the overview."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import msgspec
+from django.http import HttpRequest
+
+from features.models import Feature
+from features.problems import BadField
+from features.registry import (
+    BoardPart,
+    Column,
+    NavItem,
+    OverviewPanel,
+    register_board_part,
+    register_nav,
+    register_overview_panel,
+)
+from features.window import Window
+from traces.filters import traces_url
+from traces.metrics import STEPS, MetricGroup, SeriesPoint, Step, metric_series, metrics
+from traces.plots import overview_plots
+from traces.queries import TraceFilter, first_trace_at, last_trace_at, list_traces
+
+__all__ = ["register"]
+
+_HOURLY_UP_TO = timedelta(hours=49)
+_MOST_STEPS = 800
+_FAILURES = 8
+
+_COLUMNS = (
+    Column("Requests"),
+    Column("Task success"),
+    Column("Violations"),
+    Column("Tool failures"),
+    Column("p50 / p95"),
+    Column("Tokens / success"),
+    Column("Last trace", numeric=False),
+)
+
+
+class BoardRow(msgspec.Struct, frozen=True):
+    """A feature's figures on the board, with the addresses of the requests behind them."""
+
+    group: MetricGroup
+    tool_failures: list[float | None]
+    last_at: datetime | None
+    urls: dict[str, str]
+
+
+def register() -> None:
+    """Register everything; called once, when the application is ready."""
+    register_nav(NavItem("house", "All traces", "traces", 100))
+    register_nav(NavItem("feature", "Traces", "feature_traces", 100))
+    register_nav(NavItem("feature", "Send traces", "start", 900))
+    register_board_part(BoardPart("traces", 100, _COLUMNS, "traces/board_cells.html", _board_rows))
+    register_overview_panel(OverviewPanel("metrics", 100, "traces/overview_metrics.html", _overview))
+    register_overview_panel(OverviewPanel("failures", 200, "traces/overview_failures.html", _failures))
+
+
+def figure_urls(feature: Feature, window: Window) -> dict[str, str]:
+    """For each figure, the requests that it came from: those that it counts, the slowest first for a
+    latency."""
+    query = window.query
+    return {
+        "requests": traces_url(feature, query),
+        "task_success": traces_url(feature, query, outcome="success"),
+        "unknown_outcome": traces_url(feature, query, outcome="unknown"),
+        "failed": traces_url(feature, query, outcome="failed"),
+        "policy_violation": traces_url(feature, query, violation="1"),
+        "tool_failure": traces_url(feature, query, tool_error="1"),
+        "escalation": traces_url(feature, query, outcome="escalated"),
+        "incomplete": traces_url(feature, query, incomplete="1"),
+        "latency": traces_url(feature, query, order="slowest"),
+        "tokens_per_success": traces_url(feature, query, outcome="success"),
+    }
+
+
+def default_step(window: Window) -> Step:
+    """Hours for a window of two days or less, else days."""
+    now = datetime.now(UTC)
+    return "hour" if min(window.end, now) - window.start <= _HOURLY_UP_TO else "day"
+
+
+def series(feature: Feature, window: Window, step: Step) -> list[SeriesPoint]:
+    """The window's series without the empty steps that have not begun yet."""
+    now = datetime.now(UTC)
+    points = metric_series(feature, window.start, window.end, step)
+    return [point for point in points if point.start <= now or point.group.requests]
+
+
+def _board_rows(features: Sequence[Feature], window: Window) -> Mapping[UUID, BoardRow]:
+    step = default_step(window)
+    return {
+        feature.pk: BoardRow(
+            group=metrics(feature, window.start, window.end)[0],
+            tool_failures=[point.group.tool_failure.rate for point in series(feature, window, step)],
+            last_at=last_trace_at(feature),
+            urls=figure_urls(feature, window),
+        )
+        for feature in features
+    }
+
+
+def _step_of(request: HttpRequest, window: Window) -> Step:
+    text = request.GET.get("step") or default_step(window)
+    if text not in STEPS:
+        raise BadField("step", f"The plots go by hour or day, not by '{text[:40]}'.")
+    step: Step = "hour" if text == "hour" else "day"
+    steps = (min(window.end, datetime.now(UTC)) - window.start) / STEPS[step]
+    if steps > _MOST_STEPS:
+        raise BadField(
+            "step",
+            f"By {step} this window has {steps:,.0f} steps; at most {_MOST_STEPS} are drawn. Narrow it.",
+        )
+    return step
+
+
+def _overview(request: HttpRequest, feature: Feature, window: Window) -> Mapping[str, object]:
+    if first_trace_at(feature) is None:
+        return {"empty": True}
+    step = _step_of(request, window)
+    return {
+        "empty": False,
+        "group": metrics(feature, window.start, window.end)[0],
+        "urls": figure_urls(feature, window),
+        "step": step,
+        "steps": list(STEPS),
+        "plots": overview_plots(feature, series(feature, window, step)),
+    }
+
+
+def _failures(request: HttpRequest, feature: Feature, window: Window) -> Mapping[str, object]:
+    wanted = TraceFilter(outcome="failed", start=window.start, end=window.end)
+    page = list_traces([feature], wanted, _FAILURES)
+    url = traces_url(feature, window.query, outcome="failed")
+    return {"rows": page.results, "total": page.total, "all_url": url}

@@ -1,0 +1,68 @@
+"""Draws stored text: the one place where pieces become HTML, each escaped, with white space exactly as stored."""
+
+from collections.abc import Sequence
+
+from django import template
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from traces.present.text import Piece, Shown
+from traces.present.words import number, size
+
+register = template.Library()
+
+_TEMPLATES = {
+    "plain": "{0}",
+    "hidden": '<span class="hidden-char"{1}>{0}</span>',
+    "token": '<span class="redacted"{1}>{0}</span>',
+}
+
+
+def _drawn(piece: Piece) -> SafeString:
+    title = format_html(' title="{}"', piece.title) if piece.title else ""
+    return format_html(_TEMPLATES[piece.kind], piece.text, title)
+
+
+@register.simple_tag
+def pieces(parts: Sequence[Piece]) -> SafeString:
+    """Stored text inside a line, isolated so that its direction turns nothing round it."""
+    return format_html("<bdi>{}</bdi>", _joined(parts))
+
+
+@register.simple_tag
+def stored(text: Shown, raw: str = "", mono: bool = False) -> SafeString:
+    """Stored text as a block: its start, the rest folded with its size; `raw` is the raw span's address."""
+    said = [_block(text.lead, mono)] if text.lead or not text.left_out else []
+    if text.rest:
+        said.append(
+            format_html(
+                '<details class="rest"><summary>{} more characters, {} in all</summary>{}</details>',
+                number(text.rest_characters),
+                size(text.size),
+                _block(text.rest, mono),
+            )
+        )
+    if text.left_out:
+        where = format_html('the <a href="{}">raw span</a>', raw) if raw else "the raw span"
+        said.append(
+            format_html(
+                '<p class="aside">{} more characters stand in {}.</p>', number(text.left_out), where
+            )
+        )
+    if text.cut_from is not None:
+        said.append(
+            format_html('<p class="aside">Cut when it was received: it had {}.</p>', size(text.cut_from))
+        )
+    return format_html_join("", "{}", ((part,) for part in said))
+
+
+def _block(parts: Sequence[Piece], mono: bool) -> SafeString:
+    if not parts:
+        return format_html('<div class="stored aside">(empty)</div>')
+    return format_html(
+        '<div class="stored{}"><bdi>{}</bdi></div>', " code" if mono else "", _joined(parts)
+    )
+
+
+def _joined(parts: Sequence[Piece]) -> SafeString:
+    return format_html_join("", "{}", ((_drawn(piece),) for piece in parts))
