@@ -1,0 +1,7 @@
+from django.apps import AppConfig
+
+
+class DemoConfig(AppConfig):
+    """The command `demo`; no models, no pages."""
+
+    name = "demo"
