@@ -38,6 +38,8 @@ def moments(slug: str, days: int, until: datetime, seed: int = 26) -> list[Momen
     """
     chance = random.Random(f"{seed}-{slug}")
     today = until.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    # A working day, so that the bad afternoon shows.
+    bad = next(back for back in range(3, 8) if (today - timedelta(days=back)).weekday() < 5)
     found = []
     for back in range(days, -1, -1):
         day = today - timedelta(days=back)
@@ -45,20 +47,19 @@ def moments(slug: str, days: int, until: datetime, seed: int = 26) -> list[Momen
         for _ in range(round(volume)):
             hour = chance.choices(range(24), _HOURS)[0]
             at = day + timedelta(hours=hour, seconds=chance.random() * 3600)
-            plan = _plan(slug, chance, back, hour)
+            plan = _plan(slug, chance, back, hour, bad_day=back == bad)
             if at < until:
                 found.append(Moment(at, plan))
     return sorted(found, key=lambda moment: moment.at)
 
 
-def _plan(slug: str, chance: random.Random, days_ago: int, hour: int) -> Plan:
+def _plan(slug: str, chance: random.Random, days_ago: int, hour: int, *, bad_day: bool) -> Plan:
     if slug == sales.SLUG:
         return sales.plan(chance)
     if slug == policy.SLUG:
         return policy.plan(chance)
-    # Three days ago the payment gateway had a bad afternoon; since five days a canary has a twentieth.
-    bad = days_ago == 3 and 12 <= hour <= 16
-    return billing.plan(chance, bad_day=bad, canary=0.05 if days_ago <= 5 else 0.0)
+    # The payment gateway had a bad afternoon; since five days a canary has a twentieth of the requests.
+    return billing.plan(chance, bad_day=bad_day and 11 <= hour <= 17, canary=0.05 if days_ago <= 5 else 0.0)
 
 
 class _SeededIds(IdGenerator):

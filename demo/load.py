@@ -3,7 +3,6 @@ there.
 """
 
 import json
-import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -14,7 +13,7 @@ from django.conf import settings
 from demo import billing, policy, sales
 from demo.history import bodies, moments
 from features.models import Feature, Person
-from features.services import create_feature, create_key, create_person
+from features.services import create_feature, create_key, create_person, made_password
 from runtime.state import write_atomically
 from traces.ingest import ingest_traces
 from traces.queries import first_trace_at
@@ -82,7 +81,7 @@ def _people(say: Say) -> None:
 
 
 def _new_password(person: Person) -> str:
-    password = secrets.token_urlsafe(15)
+    password = made_password()
     person.set_password(password)
     person.save(update_fields=["password"])
     return password

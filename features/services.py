@@ -42,6 +42,12 @@ def create_feature(*, slug: str, name: str = "", task: str = "", by: Person | No
     return feature
 
 
+def made_password() -> str:
+    """A password of 80 random bits that can be read aloud and typed: four groups of four."""
+    letters = [secrets.choice("abcdefghijkmnpqrstuvwxyz23456789") for _ in range(16)]
+    return "-".join("".join(letters[at : at + 4]) for at in range(0, 16, 4))
+
+
 @transaction.atomic
 def create_person(
     *,
@@ -61,7 +67,7 @@ def create_person(
     person = Person(name=name, display_name=display_name, email=email, is_administrator=administrator)
     _validated(person, exclude=["password"])
     if password is None:
-        password = secrets.token_urlsafe(15)
+        password = made_password()
     else:
         try:
             validate_password(password, person)

@@ -51,7 +51,7 @@ def _axis(**more: object) -> Json:
 
 def _layout(y: Json, legend: bool = False) -> Json:
     return {
-        "margin": {"l": 46, "r": 12, "t": 12, "b": 30},
+        "margin": {"l": 46, "r": 12, "t": 30 if legend else 12, "b": 36},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": _FONT,

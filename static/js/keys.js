@@ -8,7 +8,7 @@ function typing(target) {
 }
 
 function rows() {
-  return [...document.querySelectorAll("[data-rows] tbody tr:has(a.open)")];
+  return [...document.querySelectorAll("[data-rows] tbody tr:has(a)")];
 }
 
 function move(step) {
@@ -16,7 +16,7 @@ function move(step) {
   if (!all.length) return false;
   const held = all.findIndex((row) => row.contains(document.activeElement));
   const next = held < 0 ? (step > 0 ? 0 : all.length - 1) : Math.min(Math.max(held + step, 0), all.length - 1);
-  const link = all[next].querySelector("a.open");
+  const link = all[next].querySelector("a.open") ?? all[next].querySelector("a");
   link.focus();
   link.scrollIntoView({ block: "nearest" });
   return true;

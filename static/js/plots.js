@@ -12,7 +12,14 @@ function colour(name) {
   return found;
 }
 
+// plotly.js adds the styles of its maps unless an element of this ID is there; there are no maps here, and the
+// content security policy would refuse them with an error in the console.
+const MAP_STYLES = "9f215cf04c5486422605d13261cb87401f4e7763b6296af81e98efbc0130da53";
+
 function load(address) {
+  const stand = document.createElement("meta");
+  stand.id = MAP_STYLES;
+  document.head.append(stand);
   return new Promise((done, failed) => {
     const script = document.createElement("script");
     script.src = address;
