@@ -56,7 +56,8 @@ def report(url: str) -> str:
             "| --- | ---: | ---: |",
             f"| COPY ceiling (decode and COPY, one process) | {ceiling:,.0f} | 100 % |",
             f"| acknowledged over HTTP, redaction on | {over_http:,.0f} | {over_http / ceiling:.0%} |",
-            f"| settled afterwards, the worker and one more process | {settle_rate:,.0f} | {settle_rate / ceiling:.0%} |",
+            "| settled afterwards, the worker and one more process "
+            f"| {settle_rate:,.0f} | {settle_rate / ceiling:.0%} |",
         ]
     )
 

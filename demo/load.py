@@ -54,7 +54,7 @@ def sign_ins() -> str:
 
 
 def _folder() -> Path:
-    return settings.STATE.folder("demo")  # type: ignore[no-any-return]
+    return settings.STATE.folder("demo")
 
 
 def _feature(slug: str, name: str, task: str) -> Feature:

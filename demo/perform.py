@@ -55,20 +55,33 @@ class FakeModel:
     def __init__(self, plan: Plan, clock: Clock) -> None:
         self.plan = plan
         self.clock = clock
+        self.named = 0
+
+    def name_calls(self, step: Ask) -> list[tuple[str, Call]]:
+        """The calls that a step asks for, each with an ID of its own."""
+        self.named += len(step.calls)
+        return [(f"call_{self.named - n}", call) for n, call in enumerate(step.calls)]
 
     def complete(self, step: Ask, messages: list[dict[str, Any]]) -> dict[str, Any]:
         """The assistant's message with its usage. Raises ModelError."""
         self.clock.sleep(step.seconds)
         if step.error:
             raise ModelError(step.error)
+        calls = self.name_calls(step)
         parts: list[dict[str, Any]] = [{"type": "text", "content": step.text}] if step.text else []
         parts += [
-            {"type": "tool_call", "id": f"call_{n}", "name": call.tool, "arguments": call.arguments}
-            for n, call in enumerate(step.calls)
+            {"type": "tool_call", "id": identity, "name": call.tool, "arguments": call.arguments}
+            for identity, call in calls
         ]
         read = 60 + (len(json.dumps(messages)) + len(self.plan.system or "")) // 4
         cached = len(self.plan.system or "") // 4 // 64 * 64
-        return {"parts": parts, "input": read, "output": 8 + len(json.dumps(parts)) // 5, "cached": cached}
+        return {
+            "parts": parts,
+            "input": read,
+            "output": 8 + len(json.dumps(parts)) // 5,
+            "cached": cached,
+            "calls": calls,
+        }
 
 
 @contextmanager
@@ -168,7 +181,8 @@ def _ask(
             }
         )
     messages.append(message)
-    return [(f"call_{n}", call) for n, call in enumerate(step.calls)]
+    calls: list[tuple[str, Call]] = answer["calls"]
+    return calls
 
 
 def _call(

@@ -19,12 +19,13 @@ class RequestLog:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse | Awaitable[HttpResponse]]) -> None:
         self.get_response = get_response
-        if iscoroutinefunction(get_response):
+        self.is_async = iscoroutinefunction(get_response)
+        if self.is_async:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         started = self._begin(request)
-        if iscoroutinefunction(self):
+        if self.is_async:
             return self._later(request, started)
         response = self.get_response(request)
         assert isinstance(response, HttpResponse)

@@ -79,9 +79,7 @@ class Feature(models.Model):
     class Meta:
         ordering: ClassVar[list[str]] = ["name", "slug"]
         # A role is a permission on the object; what a role may do is decided where it is done.
-        permissions: ClassVar[list[tuple[str, str]]] = [
-            (f"role_{role}", f"Is {role} of the feature") for role in ROLES
-        ]
+        permissions = tuple((f"role_{role}", f"Is {role} of the feature") for role in ROLES)
 
     def __str__(self) -> str:
         return self.name

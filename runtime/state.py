@@ -126,10 +126,10 @@ class StateFolder:
             return socket_url(role, password, database, socket_folder)
 
         urls = DatabaseUrls(
-            app=url("clearance_app", DATABASE, before and before.app),
-            owner=url("clearance_owner", DATABASE, before and before.owner),
-            read=url("clearance_read", DATABASE, before and before.read),
-            admin=url("postgres", "postgres", before and before.admin),
+            app=url("clearance_app", DATABASE, before.app if before else None),
+            owner=url("clearance_owner", DATABASE, before.owner if before else None),
+            read=url("clearance_read", DATABASE, before.read if before else None),
+            admin=url("postgres", "postgres", before.admin if before else None),
         )
         if urls != before:
             self.folder("secrets")

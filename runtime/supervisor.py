@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import selectors
@@ -12,6 +11,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from signal import SIGKILL, Signals
 from typing import TextIO
@@ -75,10 +75,8 @@ class Supervisor:
         prefix = f"{name:<{self._width}} |"
         if self._out.isatty():
             prefix = f"\x1b[{self._colours.get(name, 0)}m{prefix}\x1b[0m"
-        try:
+        with suppress(BrokenPipeError, ValueError):  # nobody reads any more: the group goes on
             print(prefix, _CONTROL.sub("\ufffd", text), file=self._out, flush=True)
-        except (BrokenPipeError, ValueError):
-            pass  # nobody reads any more; the group goes on
 
     # --- starting and watching
     # ---------------------------------------------------------------------------------
@@ -212,5 +210,5 @@ class Supervisor:
 
 def _end_session(leader: int) -> None:
     """What a part started in its session ends with it: a worker's pool outlives a worker that was killed."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, SIGKILL)

@@ -25,7 +25,7 @@ from traces.decode import (
     inflate,
 )
 from traces.models import IngestReceipt
-from traces.dialects import normalise_log, normalise_span
+from traces.normalise import normalise_log, normalise_span
 from traces.redaction_key import redactor_for
 from traces.store import store_events, store_spans
 

@@ -116,7 +116,7 @@ def store_spans(feature_id: UUID, spans: Sequence[Span]) -> int:
             f"SELECT DISTINCT ON (trace_id, span_id, day) {SPAN_COLUMNS} FROM staging_span "
             "ORDER BY trace_id, span_id, day, body_hash ON CONFLICT DO NOTHING"
         )
-        stored = cursor.rowcount
+        stored = int(cursor.rowcount)
         if stored < len(rows):
             cursor.execute(
                 "INSERT INTO span_conflict (trace_id, span_id, feature_id, body_hash, body) "
@@ -145,7 +145,7 @@ def store_events(feature_id: UUID, events: Sequence[LogEvent]) -> int:
             f"INSERT INTO log_event ({EVENT_COLUMNS}) SELECT {EVENT_COLUMNS} FROM staging_log_event "
             "ORDER BY trace_id, span_id, event_name, observed_ns, body_hash ON CONFLICT DO NOTHING"
         )
-        stored = cursor.rowcount
+        stored = int(cursor.rowcount)
         mark_dirty(cursor, feature_id, {event.trace_id for event in events})
     return stored
 

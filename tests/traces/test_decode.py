@@ -64,7 +64,7 @@ def test_a_cut_body_and_an_unknown_encoding_are_told_apart() -> None:
 
 def any_values() -> st.SearchStrategy[dict[str, Any]]:
     """OTLP/JSON AnyValues, nested."""
-    leaf = st.one_of(
+    leaf: st.SearchStrategy[dict[str, Any]] = st.one_of(
         st.text(max_size=8).map(lambda value: {"stringValue": value}),
         st.booleans().map(lambda value: {"boolValue": value}),
         st.integers(-(2**63), 2**63 - 1).map(lambda value: {"intValue": str(value)}),
@@ -122,7 +122,7 @@ def test_a_span_is_the_same_in_protobuf_and_in_json(attributes: dict[str, Any]) 
     assert set(from_json.items[0].attributes) == set(attributes)
 
 
-UNUSABLE = {
+UNUSABLE: dict[str, dict[str, Any]] = {
     "trace_id has 15 bytes": {"traceId": "01" * 15},
     "trace_id is all zeros": {"traceId": "00" * 16},
     "trace_id is not hexadecimal": {"traceId": "xyz"},

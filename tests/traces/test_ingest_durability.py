@@ -125,7 +125,7 @@ def total_spans(client: Client) -> int:
     total, cursor = 0, ""
     while True:
         page = client.get("/api/v1/traces", limit="500", **({"cursor": cursor} if cursor else {})).json()
-        total += sum(trace["span_count"] for trace in page["results"])
+        total += sum(int(trace["span_count"]) for trace in page["results"])
         if not page["next"]:
             return total
         cursor = page["next"]

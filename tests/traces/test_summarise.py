@@ -7,7 +7,7 @@ import pytest
 
 from tests.support import CAPTURES, load_capture
 from traces.decode import decode_logs, decode_traces, inflate
-from traces.dialects import normalise_log, normalise_span
+from traces.normalise import normalise_log, normalise_span
 from traces.summarise import Rules, attach_events, conversation, summarise, uncounted
 from traces.vocabulary import (
     Claims,
@@ -24,7 +24,7 @@ from traces.vocabulary import (
 
 NAMES = sorted(folder.name for folder in CAPTURES.iterdir() if (folder / "expected.json").exists())
 STATES = {True: {"present"}, False: {"missing"}, "none": {"not_applicable"}}
-FOREVER = {"earliest": 0, "latest": 2**63}
+FOREVER: dict[str, int] = {"earliest": 0, "latest": 2**63}
 
 
 def read_capture(name: str) -> tuple[list[Span], list[LogEvent], dict[str, Any]]:
@@ -111,7 +111,7 @@ def of(*spans: Span, facts: tuple[Fact, ...] = (), rules: Rules = Rules()) -> Su
 
 
 ROOT = span(1, ended_at=10_000)
-UNDER = {"parent_span_id": ROOT.span_id}
+UNDER: dict[str, Any] = {"parent_span_id": ROOT.span_id}
 
 
 def test_a_call_inside_a_call_with_the_same_counts_is_one() -> None:

@@ -60,12 +60,13 @@ def _media(content_type: str) -> str:
 
 
 def _spans(body: bytes, content_type: str) -> Iterator[RawSpan | str]:
-    return (otlp_json if _media(content_type) == "application/json" else otlp_protobuf).spans(body)
+    return otlp_json.spans(body) if _media(content_type) == "application/json" else otlp_protobuf.spans(body)
 
 
 def _logs(body: bytes, content_type: str, received_at: int) -> Iterator[RawLog | str]:
-    reader = otlp_json if _media(content_type) == "application/json" else otlp_protobuf
-    return reader.logs(body, received_at)
+    if _media(content_type) == "application/json":
+        return otlp_json.logs(body, received_at)
+    return otlp_protobuf.logs(body, received_at)
 
 
 def _id_trouble(name: str, value: bytes, size: int) -> str | None:

@@ -52,8 +52,18 @@ def _read_call(reading: Reading, asked: Json, answered: Json) -> None:
     inner = parsed(asked)
     if isinstance(inner, dict) and isinstance(tools := inner.get("tools"), list):
         reading.fill_definitions(tools)
+    if isinstance(inner, list):
+        # Definitions may stand among the messages, as contents of the role "tool".
+        definitions = [item["content"] for item in inner if _is_definition(item)]
+        reading.fill_definitions(definitions)
+        inner = [item for item in inner if not _is_definition(item)] if definitions else inner
     reading.fill_input(read_messages(inner))
     reading.fill_output(read_messages(parsed(answered), "assistant"))
+
+
+def _is_definition(item: Json) -> bool:
+    content = item.get("content") if isinstance(item, dict) and item.get("role") == "tool" else None
+    return isinstance(content, dict) and content.get("type") == "function" and "function" in content
 
 
 def _usage(details: dict[str, Json]) -> dict[str, int | None]:

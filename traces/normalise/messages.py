@@ -118,6 +118,8 @@ def read_message(value: dict[str, Json], default: Role = "user") -> Message:
         part = _call(call)
         if part.tool_call_id is None or part.tool_call_id not in seen:
             parts.append(part)
+    if role == "user" and parts and all(part.type == "tool_result" for part in parts):
+        role = "tool"  # Anthropic's users bring the results
     return Message(role=role, parts=parts)
 
 

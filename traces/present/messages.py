@@ -169,8 +169,12 @@ def _calls(turns: Sequence[Turn], spans: Iterable[Span]) -> _Calls:
     tools = [span for span in spans if span.kind == "tool"]
     names |= {span.tool_call_id: span.tool_name for span in tools if span.tool_call_id and span.tool_name}
     wrong = [span for span in tools if span.status == "error"]
+    # Some agents count their calls anew in each turn: an ID that also names a good run says nothing.
+    well = {span.tool_call_id for span in tools if span.status == "ok"}
     return _Calls(
-        names, {span.tool_call_id for span in wrong if span.tool_call_id}, {s.span_id.hex() for s in wrong}
+        names,
+        {span.tool_call_id for span in wrong if span.tool_call_id and span.tool_call_id not in well},
+        {span.span_id.hex() for span in wrong},
     )
 
 

@@ -164,7 +164,7 @@ class Recognisers:
         found: list[tuple[int, int, int, Finding]] = []
         for index in hits:
             kind, pattern, look = self._looks[index]
-            for match in pattern.finditer(text):  # type: ignore[attr-defined]
+            for match in pattern.finditer(text):
                 group = 1 if match.re.groups else 0
                 start, end = match.span(group)
                 canonical = look(text[start:end])

@@ -4,7 +4,7 @@ not.
 
 from collections.abc import Callable, Iterable, Sequence
 
-from traces.dialects.values import plain_text
+from traces.normalise.values import plain_text
 from traces.summarise.calls import Call
 from traces.vocabulary import Completeness, Content, FieldEvidence, Message, Part, Span
 

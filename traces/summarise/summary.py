@@ -42,8 +42,8 @@ def summarise(
     started, ended = _bounds(forest.spans, events)
     trace_id = spans[0].trace_id if spans else events[0].trace_id
     redactions: Counter[str] = Counter()
-    for holder in (*forest.spans, *events):
-        redactions.update(holder.redactions)
+    for found in (*(span.redactions for span in forest.spans), *(event.redactions for event in events)):
+        redactions.update(found)
     return Summary(
         trace_id=trace_id,
         request_id=claims.request_id or trace_id.hex(),

@@ -1,4 +1,6 @@
-"""Draws stored text: the one place where pieces become HTML, each escaped, with white space exactly as stored."""
+"""Draws stored text: the one place where pieces become HTML, each escaped, with white space exactly as
+stored.
+"""
 
 from collections.abc import Sequence
 
@@ -45,9 +47,7 @@ def stored(text: Shown, raw: str = "", mono: bool = False) -> SafeString:
     if text.left_out:
         where = format_html('the <a href="{}">raw span</a>', raw) if raw else "the raw span"
         said.append(
-            format_html(
-                '<p class="aside">{} more characters stand in {}.</p>', number(text.left_out), where
-            )
+            format_html('<p class="aside">{} more characters stand in {}.</p>', number(text.left_out), where)
         )
     if text.cut_from is not None:
         said.append(
@@ -59,9 +59,7 @@ def stored(text: Shown, raw: str = "", mono: bool = False) -> SafeString:
 def _block(parts: Sequence[Piece], mono: bool) -> SafeString:
     if not parts:
         return format_html('<div class="stored aside">(empty)</div>')
-    return format_html(
-        '<div class="stored{}"><bdi>{}</bdi></div>', " code" if mono else "", _joined(parts)
-    )
+    return format_html('<div class="stored{}"><bdi>{}</bdi></div>', " code" if mono else "", _joined(parts))
 
 
 def _joined(parts: Sequence[Piece]) -> SafeString:
