@@ -40,6 +40,8 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         if "\x00" not in name:
             person = authenticate(request, username=name, password=form.cleaned_data["password"])
         if person is not None:
+            # Also for whoever signs in again: a session ID that was known before is worth nothing after.
+            request.session.flush()
             login(request, person)
             return redirect(following)
         form.add_error(None, "This login and password do not belong together.")

@@ -112,9 +112,14 @@ def settings(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @page
-@require_http_methods(["POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def make_key(request: HttpRequest, slug: str) -> HttpResponse:
-    """Make a key (leads). It is shown in this answer and nowhere else: not in a session, not in a URL."""
+    """Make a key (leads). It is shown in this answer and nowhere else: not in a session, not in a URL.
+
+    Opened without a form, as by an address kept from that answer, it leads to the settings.
+    """
+    if request.method != "POST":
+        return redirect("settings", feature_for(request.user, slug).slug)
     feature = _led_by_me(request, slug)
     form = KeyForm(request.POST)
     if not form.is_valid():

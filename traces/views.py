@@ -192,10 +192,13 @@ def _look(request: HttpRequest, slug: str, late: bool) -> HttpResponse | None:
             return HttpResponseClientRedirect(f"{settings.LOGIN_URL}?next={back}")
         feature = feature_for(request.user, slug)
         arrival = _arrival(feature)
-        news = arrival.mark != request.GET.get("seen", "")
+        seen = request.GET.get("seen", "")
+        news = arrival.mark != seen
         if not (news or late):
             return None
-        context = {"feature": feature, "arrival": arrival, "news": news}
+        # The mark begins with the latest trace, so it began empty when none had come.
+        first = seen.startswith(".")
+        context = {"feature": feature, "arrival": arrival, "news": news, "first": first}
         return render(request, "traces/start.html#wait", context)
     finally:
         connection.close()

@@ -117,6 +117,7 @@ class Migration(migrations.Migration):
                 (
                     "created_by",
                     models.ForeignKey(
+                        blank=True,
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
@@ -126,13 +127,13 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["name", "slug"],
-                "permissions": [
+                "permissions": (
                     ("role_lead", "Is lead of the feature"),
                     ("role_approver", "Is approver of the feature"),
                     ("role_reviewer", "Is reviewer of the feature"),
                     ("role_on_call", "Is on_call of the feature"),
                     ("role_viewer", "Is viewer of the feature"),
-                ],
+                ),
             },
         ),
         migrations.CreateModel(
@@ -163,6 +164,7 @@ class Migration(migrations.Migration):
                 (
                     "created_by",
                     models.ForeignKey(
+                        blank=True,
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",

@@ -1,0 +1,94 @@
+"""The first trace: a key is made, and what the agent sends appears while one watches."""
+
+import os
+import threading
+import time
+
+import httpx
+
+from tests.browser.conftest import Visit
+from tests.support import Client, unique
+from tests.traces.test_ingest_answers import export
+
+
+def test_the_first_span_arrives_live(visit: Visit, client: Client) -> None:
+    visitor = visit(client.slug)
+    visitor.sign_in()
+    visitor.go(f"/features/{client.slug}/")
+    visitor.page.goto(f"{client.stack.url}/features/{client.slug}/start/")
+    visitor.page.get_by_role("button", name="Make a key").click()
+    key = visitor.page.locator("#key").inner_text()
+    assert key.startswith("clr_")
+    assert f"Bearer%20{key}" in visitor.page.locator("#environment").inner_text()
+    visitor.page.get_by_text("Waiting for the first span").wait_for()
+    loads = visitor.page.evaluate("performance.timeOrigin")
+    request = export({"name": "greet the customer"})
+    sender = Client(client.stack, client.slug, key)
+    assert sender.post("/v1/traces", request.SerializeToString()).status_code == 200
+    visitor.page.get_by_role("link", name="greet the customer").wait_for(timeout=20_000)
+    assert visitor.page.evaluate("performance.timeOrigin") == loads
+    visitor.page.get_by_role("link", name="greet the customer").click()
+    visitor.page.get_by_role("heading", name="greet the customer").first.wait_for()
+
+
+def test_a_refused_body_is_shown_with_its_reason_while_waiting(visit: Visit, client: Client) -> None:
+    visitor = visit(client.slug)
+    visitor.sign_in()
+    visitor.page.goto(f"{client.stack.url}/features/{client.slug}/start/")
+    visitor.page.get_by_text("Waiting for the first span").wait_for()
+    assert client.post("/v1/traces", b"no protobuf").status_code == 400
+    visitor.page.get_by_text("refused").first.wait_for(timeout=20_000)
+    assert "no ExportTraceServiceRequest" in visitor.page.locator("#wait").inner_text()
+
+
+def test_an_administrator_registers_a_feature_and_is_led_to_its_first_trace(
+    visit: Visit, client: Client
+) -> None:
+    visitor = visit(administrator=True)
+    visitor.sign_in()
+    visitor.go("/features/new/")
+    slug = unique("new-agent")
+    visitor.page.locator("[name=slug]").fill(client.slug)
+    visitor.page.locator("[name=task]").fill("Answer the phone.")
+    visitor.submit()
+    assert visitor.page.locator("[name=task]").input_value() == "Answer the phone."
+    assert "taken" in visitor.page.locator("main").inner_text()
+    visitor.page.locator("[name=slug]").fill(slug)
+    visitor.page.locator("[name=slug]").press("Enter")
+    visitor.page.wait_for_url(f"**/features/{slug}/start/")
+
+
+def test_waiting_pages_hold_no_database_connection(visit: Visit, client: Client) -> None:
+    from django.db import connection
+
+    visitor = visit(client.slug)
+    visitor.sign_in()
+    cookies = visitor.page.context.cookies()
+    held = {cookie["name"]: cookie["value"] for cookie in cookies}
+    url = f"{client.stack.url}/features/{client.slug}/start/wait/"
+
+    def wait() -> None:
+        with httpx.Client(cookies=held, timeout=60) as session:
+            session.get(url, headers={"HX-Request": "true"})
+
+    threads = [threading.Thread(target=wait, daemon=True) for _ in range(40)]
+    for thread in threads:
+        thread.start()
+    time.sleep(3)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE usename = 'clearance_app' AND pid <> pg_backend_pid()"
+        )
+        connections = cursor.fetchone()[0]
+    started = time.monotonic()
+    assert httpx.get(f"{client.stack.url}/healthz", timeout=10).status_code == 200
+    answered = time.monotonic() - started
+    connection.close()
+    span = export({"trace_id": os.urandom(16)})
+    assert client.post("/v1/traces", span.SerializeToString()).status_code == 200
+    for thread in threads:
+        thread.join(40)
+    assert connections < 30, "forty waiting pages must not hold forty connections"
+    assert answered < 10
+    assert not any(thread.is_alive() for thread in threads)
