@@ -22,11 +22,8 @@ def percent_bare(rate: float | None) -> str:
         return ""
     if rate in (0, 1):
         return f"{rate * 100:.0f}"
-    if rate < 0.0005:
-        return "<0.1"
-    if rate > 0.9995:
-        return ">99.9"
-    return f"{rate * 100:.1f}"
+    text = f"{rate * 100:.1f}"
+    return {"0.0": "<0.1", "100.0": ">99.9"}.get(text, text)
 
 
 def seconds(value: float | None) -> str:

@@ -45,7 +45,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
             login(request, person)
             return redirect(following)
         form.add_error(None, "This login and password do not belong together.")
-    status = 422 if form.errors else 200
+    status = 400 if form.errors else 200
     return render(request, "accounts/login.html", {"form": form, "next": following}, status=status)
 
 

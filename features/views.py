@@ -82,7 +82,7 @@ def register_feature(request: HttpRequest) -> HttpResponse:
             form.refuse(error)
         else:
             return redirect("start", feature.slug)
-    return render(request, "features/new.html", {"form": form}, status=422 if form.errors else 200)
+    return render(request, "features/new.html", {"form": form}, status=400 if form.errors else 200)
 
 
 def _settings_page(
@@ -123,7 +123,7 @@ def make_key(request: HttpRequest, slug: str) -> HttpResponse:
     feature = _led_by_me(request, slug)
     form = KeyForm(request.POST)
     if not form.is_valid():
-        return _settings_page(request, feature, form, status=422)
+        return _settings_page(request, feature, form, status=400)
     try:
         _, clear = create_key(
             feature=feature,
@@ -153,7 +153,7 @@ def revoke(request: HttpRequest, slug: str, prefix: str) -> HttpResponse:
             return redirect("settings", feature.slug)
         form.add_error("confirm", f"This is not the start of the key. Type {key.prefix}")
     context = {"feature": feature, "key": key, "form": form}
-    return render(request, "features/revoke.html", context, status=422 if form.errors else 200)
+    return render(request, "features/revoke.html", context, status=400 if form.errors else 200)
 
 
 def _led_by_me(request: HttpRequest, slug: str) -> Feature:

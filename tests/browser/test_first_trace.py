@@ -48,8 +48,9 @@ def test_an_administrator_registers_a_feature_and_is_led_to_its_first_trace(
     visitor.sign_in()
     visitor.go("/features/new/")
     slug = unique("new-agent")
-    visitor.page.locator("[name=slug]").fill(client.slug)
+    visitor.page.locator("[name=name]").fill("Telephone agent")
     visitor.page.locator("[name=task]").fill("Answer the phone.")
+    visitor.page.locator("[name=slug]").fill(client.slug)
     visitor.submit()
     assert visitor.page.locator("[name=task]").input_value() == "Answer the phone."
     assert "taken" in visitor.page.locator("main").inner_text()
