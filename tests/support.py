@@ -45,7 +45,7 @@ class Stack:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("DATABASE_", "CLEARANCE_"))
+            if not name.startswith(("DATABASE_", "CLEARANCE_", "DJANGO_"))
         }
         return {
             **kept,

@@ -4,7 +4,7 @@ let prefix = "";
 let forget = 0;
 
 function typing(target) {
-  return target.closest("input:not([type=checkbox], [type=radio]), select, textarea, [contenteditable], dialog") !== null;
+  return target.closest("input:not([type=checkbox], [type=radio]), select, textarea, [contenteditable], dialog[open]") !== null;
 }
 
 function rows() {

@@ -1,7 +1,7 @@
 """The list and the trace page, by mouse and by keyboard alone."""
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Dialog, Page, expect
 
 from tests.browser.conftest import Visit, send_capture
 from tests.support import Client
@@ -135,7 +135,12 @@ def test_stored_text_is_never_markup_and_hides_nothing(visit: Visit, client: Cli
     client.trace(trace_id)
     visitor = visit(client.slug)
     dialogs: list[str] = []
-    visitor.page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+
+    def note(dialog: Dialog) -> None:
+        dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    visitor.page.on("dialog", note)
     visitor.sign_in()
     for path in (f"traces/{trace_id}/", "traces/", "", "start/"):
         assert visitor.go(f"/features/{client.slug}/{path}") == 200
@@ -159,7 +164,8 @@ def test_a_trace_that_has_just_arrived_shows_itself_when_it_is_settled(visit: Vi
 
 
 def test_a_trace_of_two_thousand_spans_is_sent_in_parts(visit: Visit, client: Client) -> None:
-    request = export(*({"name": f"step {n % 7}"} for n in range(2000)))
+    changes: list[dict[str, object]] = [{"name": f"step {n % 7}"} for n in range(2000)]
+    request = export(*changes)
     spans = request.resource_spans[0].scope_spans[0].spans
     for n, span in enumerate(spans):
         span.trace_id = spans[0].trace_id

@@ -55,9 +55,9 @@ def test_the_application_owns_nothing(stack: Stack) -> None:
                 "SELECT relname FROM pg_class WHERE relowner = 'clearance_app'::regrole"
             ).fetchall()
         flags = admin.execute(
-            "SELECT rolname, rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls, rolcanlogin "
-            "FROM pg_roles WHERE rolname IN ('audit_owner', 'clearance_owner', 'clearance_app', 'clearance_read') "
-            "ORDER BY rolname"
+            "SELECT rolname, rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls, "
+            "rolcanlogin FROM pg_roles WHERE rolname IN "
+            "('audit_owner', 'clearance_owner', 'clearance_app', 'clearance_read') ORDER BY rolname"
         ).fetchall()
     assert owned == []
     assert flags == [
