@@ -53,7 +53,7 @@ class HasScope(BasePermission):
         return True
 
 
-class KeyScheme(OpenApiAuthenticationExtension):
+class KeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """How the OpenAPI document names it."""
 
     target_class = "features.authentication.KeyAuthentication"

@@ -93,7 +93,7 @@ def read_message(value: dict[str, Json], default: Role = "user") -> Message:
     """One message object of any shape."""
     value, role = _unwrapped(value, default)
     parts: list[Part] = []
-    if value.get("type") in _RESULT | _CALL | _REASONING and "role" not in value:
+    if str(value.get("type")) in _RESULT | _CALL | _REASONING and "role" not in value:
         parts = read_parts(value)
         role = "tool" if parts and parts[0].type == "tool_result" else "assistant"
         return Message(role=role, parts=parts)
@@ -262,7 +262,7 @@ def result_of(value: Json, level: int = 0) -> Json:
             return parsed(value["text"])
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
         only = value[0]
-        if only.get("type") in _TEXT and isinstance(only.get("text"), str):
+        if str(only.get("type")) in _TEXT and isinstance(only.get("text"), str):
             return parsed(only["text"])
     return value
 
