@@ -4,7 +4,7 @@ const announcer = document.getElementById("announcer");
 
 const store = {
   get: (name) => { try { return localStorage.getItem(`clearance.${name}`); } catch { return null; } },
-  set: (name, value) => { try { localStorage.setItem(`clearance.${name}`, value); } catch { /* kept for this page only */ } },
+  set: (name, value) => { try { localStorage.setItem(`clearance.${name}`, value); } catch { /* this page only */ } },
 };
 
 function say(words) {
@@ -13,7 +13,7 @@ function say(words) {
   requestAnimationFrame(() => { announcer.textContent = words; });
 }
 
-// --- drawers on a phone: the navigation and the search line; a second press or Escape closes them
+// --- drawers on a phone; a second press or Escape closes them
 let opener = null;
 
 function open(id, from) {
@@ -72,7 +72,7 @@ function bindTheme() {
   });
 }
 
-// --- times: relative as the server wrote them, or exact in my zone or UTC; the title always has both exact ones
+// --- times: relative as the server wrote them, or exact; the title has my zone and UTC
 function exact(at, zone) {
   return new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium", timeZone: zone }).format(at);
 }
@@ -117,13 +117,12 @@ document.addEventListener("click", async (event) => {
   }
 });
 
-// --- htmx: times in what was swapped in, and a failed request is said, not swallowed
+// --- htmx: what was swapped in, and a failed request is said
 document.addEventListener("htmx:afterSettle", () => {
   showTimes();
   const news = document.querySelector("[data-say]");
   if (news) say(news.dataset.say);
   news?.removeAttribute("data-say");
-  hideButtons();
 });
 document.addEventListener("htmx:sendError", () => say("The server does not answer; nothing was changed."));
 
@@ -135,12 +134,6 @@ document.addEventListener("htmx:configRequest", (event) => {
   }
 });
 
-// Filters act at once; their button is for pages without scripts.
-function hideButtons() {
-  document.querySelectorAll("[data-no-script]").forEach((button) => { button.hidden = true; });
-}
-
-hideButtons();
 bindTheme();
 bindTimes();
 showTimes();

@@ -57,7 +57,7 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// A swap must not drop the focus: the element of the same ID takes it, else the part that was swapped in.
+// A swap must not drop the focus: the element of the same ID takes it, else the page.
 let focused = "";
 document.addEventListener("htmx:beforeSwap", (event) => {
   focused = event.detail.target.contains(document.activeElement) ? document.activeElement.id || "?" : "";

@@ -12,8 +12,7 @@ function colour(name) {
   return found;
 }
 
-// plotly.js adds the styles of its maps unless an element of this ID is there; there are no maps here, and the
-// content security policy would refuse them with an error in the console.
+// plotly.js adds the styles of its maps, which the content security policy refuses, unless this ID is there.
 const MAP_STYLES = "9f215cf04c5486422605d13261cb87401f4e7763b6296af81e98efbc0130da53";
 
 function load(address) {
@@ -56,7 +55,6 @@ function drawAll() {
 }
 
 if (plots.length) {
-  document.documentElement.classList.add("plots-ready");
   load(plots[0].dataset.library).then(() => {
     drawAll();
     document.addEventListener("clearance:theme", drawAll);

@@ -1,4 +1,4 @@
-// Runs before the first paint, so that a chosen colour scheme never flashes; a plain script for that reason.
+// Runs before the first paint, so that a chosen scheme never flashes; so a plain script.
 (function () {
   const root = document.documentElement;
   try {
@@ -6,6 +6,6 @@
     if (theme === "light" || theme === "dark") root.dataset.theme = theme;
     if (localStorage.getItem("clearance.keys") === "off") root.dataset.keys = "off";
   } catch {
-    // Storage is switched off: the system's scheme, and keys on.
+    // Storage is switched off.
   }
 })();
