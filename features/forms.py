@@ -66,13 +66,6 @@ class FeatureForm(Form):
         widget=forms.TextInput({"autocomplete": "off"}),
     )
 
-    def clean_slug(self) -> str:
-        """The address /features/new/ is taken by this form."""
-        slug: str = self.cleaned_data["slug"]
-        if slug == "new":
-            raise forms.ValidationError("'new' is an address of the console itself; choose another.")
-        return slug
-
 
 class KeyForm(Form):
     """Making a key."""

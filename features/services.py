@@ -14,6 +14,10 @@ from features.keys import new_key
 from features.models import ROLES, SCOPES, ApiKey, Feature, Person
 
 
+# Words that stand in the place of a slug in URLs.
+_TAKEN_SLUGS = frozenset({"new"})
+
+
 def _validated(instance: Feature | Person, exclude: Iterable[str] = ()) -> None:
     try:
         instance.full_clean(exclude=list(exclude), validate_unique=False, validate_constraints=False)
@@ -28,6 +32,10 @@ def create_feature(*, slug: str, name: str = "", task: str = "", by: Person | No
 
     Raises ClearanceError (`invalid`: what is wrong with which field) and ConflictError (`exists`).
     """
+    if slug in _TAKEN_SLUGS:
+        raise ClearanceError(
+            "invalid", f"The slug {slug} is an address of the console itself.", "Choose another.", "slug"
+        )
     feature = Feature(slug=slug, name=name or slug.replace("-", " ").capitalize(), task=task, created_by=by)
     _validated(feature)
     try:

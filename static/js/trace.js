@@ -73,7 +73,7 @@ const KEYS = { x: nextError, r: raw, j: () => step(1), k: () => step(-1) };
 const IN_TREE = { ArrowDown: () => step(1), ArrowUp: () => step(-1), Home: () => edge(0), End: () => edge(-1), Enter: open };
 
 function typing(target) {
-  return target.closest?.("input, select, textarea, [contenteditable], dialog") !== null;
+  return target.closest?.("input, select, textarea, [contenteditable], dialog[open]") !== null;
 }
 
 document.addEventListener("keydown", (event) => {

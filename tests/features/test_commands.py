@@ -45,6 +45,7 @@ def test_a_person_gets_the_given_password_or_a_made_one(stack: Stack) -> None:
     ("arguments", "said"),
     [
         (("feature", "create", "Not A Slug"), "slug"),
+        (("feature", "create", "new"), "slug"),
         (("key", "create", "no-such-feature", "--scope", "read"), "no-such-feature"),
         (("key", "create", "no-such-feature", "--scope", "everything"), "everything"),
         (("person", "create", "pat.sample", "--role", "no-such-feature:lead"), "no-such-feature"),
