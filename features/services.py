@@ -13,7 +13,6 @@ from features.errors import ClearanceError, ConflictError, NotFoundError
 from features.keys import new_key
 from features.models import ROLES, SCOPES, ApiKey, Feature, Person
 
-
 # Words that stand in the place of a slug in URLs.
 _TAKEN_SLUGS = frozenset({"new"})
 
