@@ -16,6 +16,7 @@ from features.problems import BadField, problem
 from traces import queries
 from traces.metrics import GROUPINGS
 from traces.query_line import parse_query
+from traces.store import time_of
 from traces.vocabulary import Span
 
 
@@ -63,7 +64,7 @@ def span_body(span: Span, uncounted: dict[str, str]) -> dict[str, Any]:
         "name": span.name,
         "kind": span.kind,
         "counted": span.span_id.hex() not in uncounted,
-        "started_at": queries.rfc3339(datetime.fromtimestamp(span.started_at / 1e9, UTC)),
+        "started_at": queries.rfc3339(time_of(span.started_at)),
         "duration_ms": (span.ended_at - span.started_at) / 1e6,
         "status": span.status,
         "status_message": span.status_message,
