@@ -1,5 +1,6 @@
 """The supervised group: who may do what in the database, recovery, refusals, and nothing left behind."""
 
+import hashlib
 import os
 import signal
 import socket
@@ -147,6 +148,8 @@ def test_a_command_before_the_first_start_says_what_to_do(tmp_path: Path) -> Non
 
 def mine(stack: Stack) -> list[int]:
     """All processes that were started for a state folder, whoever their parents are now."""
+    run = hashlib.sha256(os.fsencode(stack.var.resolve())).hexdigest()[:16]
+    marks = {f"CLEARANCE_VAR={stack.var}".encode(), f"CLEARANCE_RUN={run}".encode()}
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -155,7 +158,7 @@ def mine(stack: Stack) -> list[int]:
                 state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
             except OSError:
                 continue
-            if f"CLEARANCE_RUN={stack.var}".encode() in environment and state != "Z":
+            if marks & set(environment) and state != "Z":
                 found.append(int(entry.name))
     return found
 

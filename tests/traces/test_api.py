@@ -81,9 +81,10 @@ def send(client: Client, *traces: dict[str, Any]) -> None:
 
 
 TRACE_FIELDS = set(
-    "trace_id request_id feature session_id user_id variant also started_at duration_ms waiting_ms status outcome "
-    "outcome_source llm_calls llm_errors embeddings models input_tokens output_tokens cached_input_tokens cost_usd "
-    "tool_calls retrieved_ids final_output violations completeness redactions span_count".split()
+    "trace_id request_id feature session_id user_id variant also started_at duration_ms waiting_ms "
+    "status outcome outcome_source llm_calls llm_errors embeddings models input_tokens output_tokens "
+    "cached_input_tokens cost_usd tool_calls retrieved_ids final_output violations completeness redactions "
+    "span_count".split()
 )
 SPAN_FIELDS = set("span_id parent_span_id name kind counted started_at duration_ms status".split())
 
