@@ -1,22 +1,18 @@
-"""Django's command line for Clearance; `python manage.py help` lists what there is."""
+#!/usr/bin/env python
+"""Clearance's commands; each says what it does with `--help`."""
 
 import os
 import sys
 
+from django.core.management import execute_from_command_line
+from environs import EnvError
+
 from runtime.errors import RuntimeFault
 
-
-def main() -> int:
+if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    from django.core.management import execute_from_command_line
-
     try:
         execute_from_command_line(sys.argv)
-    except RuntimeFault as fault:
-        print(fault, file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    except (RuntimeFault, EnvError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)

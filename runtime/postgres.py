@@ -416,7 +416,11 @@ class EmbeddedPostgres:
 
     def _environment(self, env: Mapping[str, str]) -> dict[str, str]:
         """The environment without what would steer PostgreSQL, and without secrets that it needs not."""
-        kept = {name: env[name] for name in ("PATH", "HOME", "TMPDIR", "CLEARANCE_RUN") if name in env}
+        kept = {
+            name: env[name]
+            for name in ("PATH", "HOME", "TMPDIR", "CLEARANCE_RUN", "CLEARANCE_VAR")
+            if name in env
+        }
         return kept | {"LC_ALL": "C", "TZ": "UTC"}
 
 

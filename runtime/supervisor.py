@@ -1,214 +1,278 @@
-"""The supervisor: keeps the parts of one group running, prints what they say, and ends them all."""
+"""A group of processes that lives and ends together.
+
+One thread does everything: it starts the parts (the kernel ties a child's death signal to the thread that
+started it), prints what they say, starts again what died, and ends them in the reverse of their order.
+"""
 
 from __future__ import annotations
 
 import os
-import re
 import selectors
 import signal
 import subprocess
-import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from signal import SIGKILL, Signals
-from typing import TextIO
+from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM, Signals
+from types import FrameType
 
+from runtime.console import Console, Lines
 from runtime.errors import RuntimeFault
 from runtime.part import Part, describe_exit, signal_group, spawn
 
-__all__ = ["Interrupted", "Supervisor"]
+__all__ = ["PartFailed", "Stopped", "Supervisor"]
 
-_DEATHS = 5  # in _WINDOW seconds: then it is no accident
-_WINDOW = 60.0
-_LONGEST_LINE = 64 * 1024
-_COLOURS = (36, 32, 33, 35, 34, 31)
-# Children may repeat stored text in a log line: nothing in it may steer the terminal.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_FIRST_WAIT, _LONGEST_WAIT = 0.2, 4.0  # seconds before the next start, doubled after each death
+_LOOK = 0.25  # seconds between looks at the children when nothing happens
 
 
-class Interrupted(Exception):
-    """A person or the system asked to end."""
+class PartFailed(RuntimeFault):
+    """A part cannot be kept alive, or a step failed."""
 
 
-class GroupFault(RuntimeFault):
-    """A part does not stay up."""
+class Stopped(Exception):
+    """A signal asked the group to end."""
 
 
-@dataclass
-class _Running:
+@dataclass(eq=False)
+class _Child:
     part: Part
     process: subprocess.Popen[bytes] | None = None
-    deaths: deque[float] = field(default_factory=lambda: deque(maxlen=_DEATHS))
-    start_at: float = 0.0  # when it died: not before then
-    rest: bytes = b""  # of a line that is not whole yet
+    lines: Lines = field(default_factory=Lines)
+    deaths: deque[float] = field(default_factory=deque)
+    start_at: float | None = None
 
 
 class Supervisor:
-    """Runs parts from the main thread: `start` them one by one, then `watch`; `stop` ends all, the last
-    started first. SIGINT, SIGTERM and SIGHUP raise `Interrupted` out of whatever waits.
+    """Starts parts and watches over them; `with Supervisor(console) as group:` ends them all on the way out.
+
+    Inside the block SIGINT, SIGTERM and SIGHUP raise `Stopped` out of whichever method waits; a second one
+    ends the parts with SIGKILL. A part that dies `deaths` times in `window` seconds raises `PartFailed`. Main
+    thread only.
     """
 
-    def __init__(self, names: Sequence[str], out: TextIO | None = None) -> None:
-        self._out = out or sys.stdout
-        self._width = max(map(len, names), default=0)
-        self._colours = {name: _COLOURS[n % len(_COLOURS)] for n, name in enumerate(names)}
-        self._parts: list[_Running] = []
+    def __init__(self, console: Console, *, deaths: int = 5, window: float = 60.0) -> None:
+        self._console = console
+        self._most_deaths = deaths
+        self._window = window
+        self._children: list[_Child] = []
+        self._asked: list[Signals] = []
         self._selector = selectors.DefaultSelector()
-        self._asked: Signals | None = None
 
-    def listen(self) -> None:
-        """From now on the signals that ask for an end raise `Interrupted` where the supervisor waits."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._ask)
-
-    def _ask(self, number: int, _: object) -> None:
-        self._asked = Signals(number)
-
-    # --- saying
-    # ------------------------------------------------------------------------------------------------
-
-    def say(self, name: str, text: str) -> None:
-        """Print a line with the part's name before it."""
-        prefix = f"{name:<{self._width}} |"
-        if self._out.isatty():
-            prefix = f"\x1b[{self._colours.get(name, 0)}m{prefix}\x1b[0m"
-        with suppress(BrokenPipeError, ValueError):  # nobody reads any more: the group goes on
-            print(prefix, _CONTROL.sub("\ufffd", text), file=self._out, flush=True)
-
-    # --- starting and watching
-    # ---------------------------------------------------------------------------------
+    # --- for the caller -----------------------------------------------------------------------------------
 
     def start(self, part: Part) -> None:
-        """Start a part; it is kept running from now on."""
-        running = _Running(part)
-        self._parts.append(running)
-        self._spawn(running)
+        """Start it and keep it alive from now on. Raises what its `before` raises."""
+        child = _Child(part)
+        self._children.append(child)
+        self._spawn(child)
 
-    def _spawn(self, running: _Running) -> None:
-        if running.part.before is not None:
-            running.part.before()
-        process = spawn(running.part)
-        if process.stdout is not None:
-            os.set_blocking(process.stdout.fileno(), False)
-            self._selector.register(process.stdout, selectors.EVENT_READ, running)
-        running.process = process
+    def run(self, part: Part) -> int:
+        """Run it to its end, once; returns its status, negative for a signal."""
+        child = _Child(part)
+        self._children.append(child)
+        self._spawn(child)
+        while not self._has_ended(child):
+            self._raise_if_asked()
+            self._pump(_LOOK)
+            self._revive(besides=child)
+        self._children.remove(child)
+        return self._bury(child)
 
-    def run(self, part: Part) -> None:
-        """Run a program to its end. Raises `GroupFault` when it fails."""
-        running = _Running(part)
-        self._spawn(running)
-        process = running.process
-        assert process is not None
-        try:
-            self.wait_for(lambda: process.poll() is not None, None, f"{part.name} to end")
-        except BaseException:
-            self._end([running])
-            raise
-        self._drain(running)
-        if process.returncode:
-            raise GroupFault(f"{part.name} {describe_exit(process.returncode)}; what it said is above.")
-
-    def wait_for(self, done: Callable[[], bool], seconds: float | None, what: str) -> None:
-        """Look after the parts until `done`. Raises `GroupFault` after `seconds`, `Interrupted` when asked to
-        end.
+    def wait_until(self, holds: Callable[[], bool], seconds: float, otherwise: Callable[[], str]) -> None:
+        """Watch until it holds, asking ten times a second. Raises `PartFailed` with `otherwise()` after so
+        many seconds.
         """
-        deadline = None if seconds is None else time.monotonic() + seconds
-        while not done():
-            if deadline is not None and time.monotonic() > deadline:
-                raise GroupFault(f"Waited {seconds:.0f} s for {what}.")
-            self._look(0.05)
+        deadline = time.monotonic() + seconds
+        while not holds():
+            if time.monotonic() > deadline:
+                raise PartFailed(otherwise())
+            self._watch_once(0.1)
 
     def watch(self) -> None:
-        """Look after the parts for ever. Raises `Interrupted` or `GroupFault`."""
+        """Watch until a signal (`Stopped`) or a part that cannot be kept alive (`PartFailed`)."""
         while True:
-            self._look(0.5)
-
-    def _look(self, seconds: float) -> None:
-        if self._asked is not None:
-            raise Interrupted(self._asked.name)
-        for key, _ in self._selector.select(seconds):
-            self._read(key.data)
-        for running in self._parts:
-            self._tend(running)
-
-    def _tend(self, running: _Running) -> None:
-        """Note a death, and start again when its time has come."""
-        now = time.monotonic()
-        name = running.part.name
-        if running.process is not None and running.process.poll() is not None:
-            status = running.process.returncode
-            self._drain(running)
-            running.process = None
-            running.deaths.append(now)
-            if len(running.deaths) == _DEATHS and now - running.deaths[0] < _WINDOW:
-                raise GroupFault(
-                    f"{name} {describe_exit(status)}, the {_DEATHS}th time within {_WINDOW:.0f} s; giving up."
-                )
-            recent = sum(now - death < _WINDOW for death in running.deaths)
-            running.start_at = now + (0.0 if recent == 1 else min(0.5 * 2 ** (recent - 2), 8.0))
-            self.say(name, f"{describe_exit(status)}; starting again")
-        if running.process is None and now >= running.start_at:
-            self._spawn(running)
-
-    def _read(self, running: _Running) -> bool:
-        """Print what a part said; whether there may be more."""
-        process = running.process
-        if process is None or process.stdout is None:
-            return False
-        try:
-            piece = process.stdout.read(65536)
-        except (BlockingIOError, ValueError):
-            return False
-        if piece is None:
-            return False
-        *lines, running.rest = (running.rest + piece).split(b"\n")
-        if len(running.rest) > _LONGEST_LINE or not piece:
-            lines, running.rest = [*lines, running.rest], b""
-        for line in lines:
-            if text := line.decode(errors="replace").rstrip():
-                self.say(running.part.name, text)
-        return bool(piece)
-
-    def _drain(self, running: _Running) -> None:
-        while self._read(running):
-            pass
-        if running.process is not None and running.process.stdout is not None:
-            self._selector.unregister(running.process.stdout)
-            running.process.stdout.close()
-
-    # --- ending
-    # ------------------------------------------------------------------------------------------------
+            self._watch_once(_LOOK)
 
     def stop(self) -> None:
-        """End all parts, the last started first, each with its signals and SIGKILL at last."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
-        for running in reversed(self._parts):
-            self._end([running])
-        self._parts.clear()
+        """End all parts, the last started first, each before the next one is told to."""
+        self._asked.clear()
+        for child in reversed(self._children):
+            child.start_at = None
+            self._end(child)
+        self._children.clear()
 
-    def _end(self, group: Sequence[_Running]) -> None:
-        for running in group:
-            process = running.process
-            if process is None:
+    # --- signals ------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Supervisor:
+        self._signals = _listening(self._ask, (SIGINT, SIGTERM, SIGHUP))
+        self._waking = self._signals.__enter__()
+        self._selector.register(self._waking, selectors.EVENT_READ, None)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.stop()
+        finally:
+            self._selector.unregister(self._waking)
+            self._signals.__exit__(None, None, None)
+            self._selector.close()
+
+    def _ask(self, number: Signals) -> None:
+        self._asked.append(number)
+
+    def _raise_if_asked(self) -> None:
+        if self._asked:
+            raise Stopped(self._asked[0].name)
+
+    # --- children -----------------------------------------------------------------------------------------
+
+    def _watch_once(self, seconds: float) -> None:
+        self._raise_if_asked()
+        self._pump(seconds)
+        self._revive()
+
+    def _spawn(self, child: _Child) -> None:
+        child.start_at = None
+        if child.part.before is not None:
+            child.part.before()
+        child.lines = Lines()
+        child.process = process = spawn(child.part)
+        assert process.stdout is not None
+        os.set_blocking(process.stdout.fileno(), False)
+        self._selector.register(process.stdout, selectors.EVENT_READ, child)
+
+    def _revive(self, besides: _Child | None = None) -> None:
+        """Find who died, and start whose wait is over."""
+        for child in self._children:
+            if child is besides:
                 continue
-            for number in (*running.part.stop_signals, SIGKILL):
-                signal_group(process, number)
-                deadline = time.monotonic() + running.part.patience
-                while process.poll() is None and time.monotonic() < deadline:
-                    for key, _ in self._selector.select(0.05):
-                        self._read(key.data)
-                if process.poll() is not None:
+            if child.process is not None and self._has_ended(child):
+                self._note_death(child, self._bury(child))
+            if child.start_at is not None and time.monotonic() >= child.start_at:
+                self._spawn(child)
+
+    def _note_death(self, child: _Child, status: int) -> None:
+        now = time.monotonic()
+        child.deaths.append(now)
+        while child.deaths and child.deaths[0] < now - self._window:
+            child.deaths.popleft()
+        times = len(child.deaths)
+        if times >= self._most_deaths:
+            raise PartFailed(
+                f"{child.part.name} {describe_exit(status)}, "
+                f"the {times}th end in {self._window:.0f} s: giving up. "
+                "Its last lines above say why."
+            )
+        wait = min(_FIRST_WAIT * 2.0 ** (times - 1), _LONGEST_WAIT)
+        child.start_at = now + wait
+        self._console.say(f"{child.part.name} {describe_exit(status)}; starting it again in {wait:.1f} s.")
+
+    def _end(self, child: _Child) -> None:
+        if child.process is None:
+            return
+        for number in (*child.part.stop_signals, SIGKILL):
+            if not self._has_ended(child):
+                signal_group(child.process, number)
+            deadline = time.monotonic() + child.part.patience
+            while not self._has_ended(child) and time.monotonic() < deadline:
+                if self._asked and number != SIGKILL:  # asked a second time: no more patience
                     break
-            _end_session(process.pid)
-            self._drain(running)
-            running.process = None
+                self._pump(_LOOK)
+            if self._has_ended(child):
+                break
+            if number != SIGKILL:
+                self._console.say(f"{child.part.name} is still there after {number.name}.")
+        self._bury(child)
+
+    @staticmethod
+    def _has_ended(child: _Child) -> bool:
+        """Whether it ended, leaving it as a zombie: so its number, its group's too, stays its own until
+        `_bury`.
+        """
+        process = child.process
+        if process is None or process.returncode is not None:
+            return True
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def _bury(self, child: _Child) -> int:
+        """Print its last words, end what it left in its group, and take its status."""
+        process, child.process = child.process, None
+        if process is None:
+            return 0
+        with suppress(ProcessLookupError, PermissionError):
+            signal_group(process, SIGKILL)
+        status = process.wait()
+        if process.stdout is not None and not process.stdout.closed:
+            self._read(child, process)
+            self._close(child, process)
+        return status
+
+    # --- output -------------------------------------------------------------------------------------------
+
+    def _pump(self, seconds: float) -> None:
+        """Print what is said within the time; a signal or a child's end cuts it short."""
+        for key, _ in self._selector.select(seconds):
+            child = key.data
+            if child is None:
+                with suppress(BlockingIOError):
+                    while os.read(key.fd, 512):
+                        pass
+            elif child.process is not None and not self._read(child, child.process):
+                self._close(child, child.process)
+
+    def _read(self, child: _Child, process: subprocess.Popen[bytes]) -> bool:
+        """Print what is there now, at most a mebibyte; false at the pipe's end."""
+        assert process.stdout is not None
+        for _ in range(16):
+            try:
+                piece = os.read(process.stdout.fileno(), 65536)
+            except BlockingIOError:
+                return True
+            if not piece:
+                return False
+            self._print(child, child.lines.feed(piece))
+        return True
+
+    def _close(self, child: _Child, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        self._print(child, child.lines.end())
+        self._selector.unregister(process.stdout)
+        process.stdout.close()
+
+    def _print(self, child: _Child, lines: Iterable[str]) -> None:
+        for line in lines:
+            self._console.line(child.part.name, line)
 
 
-def _end_session(leader: int) -> None:
-    """What a part started in its session ends with it: a worker's pool outlives a worker that was killed."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(leader, SIGKILL)
+@contextmanager
+def _listening(tell: Callable[[Signals], None], numbers: tuple[Signals, ...]) -> Iterator[int]:
+    """Have signals told, and a descriptor that becomes readable when one comes, SIGCHLD included."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        tell(Signals(number))
+
+    def ignore(number: int, frame: FrameType | None) -> None:
+        """Only wakes: a handler of Python's is needed for the descriptor to be written."""
+
+    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else _pipe()
+    before_fd = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    before = {number: signal.signal(number, handle) for number in numbers}
+    before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, ignore)
+    try:
+        yield reading
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(before_fd)
+        os.close(reading)
+        os.close(writing)
+
+
+def _pipe() -> tuple[int, int]:
+    reading, writing = os.pipe()
+    for descriptor in (reading, writing):
+        os.set_blocking(descriptor, False)
+    return reading, writing
