@@ -20,8 +20,8 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m runtime",
         description="Run Clearance. Variables: HOST (127.0.0.1), PORT (8000), "
-        "CLEARANCE_VAR (the state folder, "
-        "var), DATABASE_URL and DATABASE_OWNER_URL (a PostgreSQL of your own).",
+        "CLEARANCE_VAR (the state "
+        "folder, var), DATABASE_URL and DATABASE_OWNER_URL (a PostgreSQL of your own).",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="run|database")
     whole = commands.add_parser("run", help="database, web, worker and clock, until Ctrl-C")

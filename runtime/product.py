@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import SIGTERM
 
@@ -85,23 +85,15 @@ class Product:
         )
 
     def worker(self) -> Part:
-        """The worker with its two processes."""
-        return self.python(
+        """The worker with its two processes. It is given two seconds to end: what it has in hand is a
+        transaction, and what is to be done stands in the database.
+        """
+        started = self.python(
             "worker",
-            *(
-                "-m",
-                "celery",
-                "-A",
-                "config",
-                "--quiet",
-                "worker",
-                "--loglevel",
-                "warning",
-                "--concurrency",
-                "2",
-            ),
-            *("--without-gossip", "--without-mingle", "--without-heartbeat"),
+            *("-m", "celery", "-A", "config", "--quiet", "worker", "--loglevel", "warning"),
+            *("--concurrency", "2", "--without-gossip", "--without-mingle", "--without-heartbeat"),
         )
+        return replace(started, patience=2.0)
 
     def beat(self) -> Part:
         """The clock that announces the periodic tasks."""
@@ -198,8 +190,8 @@ def _migrate(product: Product, group: Supervisor) -> None:
         raise PartFailed(
             "The database needs migrations, or cannot be asked (its lines above say which). To migrate, "
             "set DATABASE_OWNER_URL to clearance_owner's URL; "
-            "`python -m runtime.bootstrap --help` says how to "
-            "get one."
+            "`python -m runtime.bootstrap --help` says how "
+            "to get one."
         )
 
 

@@ -163,8 +163,8 @@ class Supervisor:
         if times >= self._most_deaths:
             raise PartFailed(
                 f"{child.part.name} {describe_exit(status)}, "
-                f"the {times}th end in {self._window:.0f} s: giving up. "
-                "Its last lines above say why."
+                f"the {times}th end in {self._window:.0f} s: "
+                "giving up. Its last lines above say why."
             )
         wait = min(_FIRST_WAIT * 2.0 ** (times - 1), _LONGEST_WAIT)
         child.start_at = now + wait
