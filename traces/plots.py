@@ -51,12 +51,12 @@ def _axis(**more: object) -> Json:
 
 def _layout(y: Json, legend: bool = False) -> Json:
     return {
-        "margin": {"l": 46, "r": 12, "t": 30 if legend else 12, "b": 36},
+        "margin": {"l": 46, "r": 12, "t": 44 if legend else 12, "b": 36},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": _FONT,
         "showlegend": legend,
-        "legend": {"orientation": "h", "x": 0, "y": 1.16, "font": _FONT},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": _FONT},
         "hovermode": "closest",
         "hoverlabel": {
             "bgcolor": "token:panel",
@@ -240,6 +240,39 @@ def latency_plot(feature: Feature, points: Sequence[SeriesPoint]) -> Plot:
     )
 
 
+def tokens_plot(feature: Feature, points: Sequence[SeriesPoint]) -> Plot:
+    """Tokens of all requests in each step for each that succeeded; a step without a success is a gap."""
+    urls = _urls(feature, points)
+    spent = [point.group.tokens_per_success for point in points]
+    line = _line(
+        "Tokens per successful task",
+        _times(points),
+        [one.value for one in spent],
+        urls,
+        text=[f"{one.n} successful" for one in spent],
+        hovertemplate="%{x|%-d %b %H:%M}<br>%{y:,.0f} tokens, %{text}<extra></extra>",
+    )
+    rows = [
+        TableRow(
+            point,
+            url,
+            [
+                "not enough data" if one.value is None else numbers.count(round(one.value)),
+                numbers.count(one.n),
+            ],
+        )
+        for point, url, one in zip(points, urls, spent, strict=True)
+    ]
+    return Plot(
+        "tokens",
+        "Tokens per successful task",
+        "of all requests, in and out",
+        {"data": [line], "layout": _layout(_axis(rangemode="tozero"))},
+        ["Tokens", "Successful"],
+        rows,
+    )
+
+
 def overview_plots(feature: Feature, points: Sequence[SeriesPoint]) -> list[Plot]:
     """The overview's figures, in their order."""
     return [
@@ -253,6 +286,15 @@ def overview_plots(feature: Feature, points: Sequence[SeriesPoint]) -> list[Plot
         ),
         volume_plot(feature, points),
         rate_plot(
+            "violations",
+            "Policy violations",
+            feature,
+            points,
+            lambda group: group.policy_violation,
+            "of requests",
+            violation="1",
+        ),
+        rate_plot(
             "tools",
             "Tool failures",
             feature,
@@ -262,4 +304,5 @@ def overview_plots(feature: Feature, points: Sequence[SeriesPoint]) -> list[Plot
             tool_error="1",
         ),
         latency_plot(feature, points),
+        tokens_plot(feature, points),
     ]
