@@ -252,7 +252,10 @@ def find_trace(features: Sequence[Feature], text: str) -> TraceDetail | None:
     found = locate(features, text)
     if not found:
         return None
-    trace, also = found[0], [bytes(other.trace_id).hex() for other in found[1:]]
+    trace = found[0]
+    others = Trace.objects.filter(feature_id=trace.feature_id, request_id=trace.request_id)
+    others = others.exclude(trace_id=trace.trace_id).order_by("-started_at", "-trace_id")
+    also = [bytes(other).hex() for other in others.values_list("trace_id", flat=True)[:50]]
     settled = msgspec.convert(trace.summary, Summary)
     trace_id = bytes(trace.trace_id)
     first = day_of(settled.started_at)
