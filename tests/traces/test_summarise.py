@@ -145,6 +145,31 @@ def test_other_counts_or_models_are_other_calls() -> None:
     assert of(ROOT, outer, other).llm_calls == 2
 
 
+@pytest.mark.parametrize(
+    ("framework", "provider"),
+    [
+        ("gpt-4o", "gpt-4o-2024-08-06"),
+        ("openai/gpt-4o", "gpt-4o-2024-08-06"),
+        ("gpt-4o-2024-08-06", "gpt-4o-2024-08-06"),
+    ],
+)
+def test_a_frameworks_name_of_a_model_and_its_version_are_one(framework: str, provider: str) -> None:
+    outer = call(
+        2, ended_at=900, model_answered=framework, content=Content(output=[says("assistant", "hi")]), **UNDER
+    )
+    inner = call(3, scope="b", parent_span_id=outer.span_id, model_answered=provider)
+    found = of(ROOT, outer, inner)
+    assert (found.llm_calls, found.input_tokens) == (1, 100)
+    assert len(found.models) == 1
+    assert found.models == [provider]
+
+
+def test_another_size_of_a_model_is_another_model() -> None:
+    outer = call(2, ended_at=900, model_answered="gpt-4o", **UNDER)
+    inner = call(3, scope="b", parent_span_id=outer.span_id, model_answered="gpt-4o-mini")
+    assert of(ROOT, outer, inner).llm_calls == 2
+
+
 def test_a_span_that_sums_its_children_or_has_no_counts_is_not_counted() -> None:
     for usage in (Usage(input=200, output=20), Usage()):
         outer = call(2, ended_at=5000, usage=usage, **UNDER)

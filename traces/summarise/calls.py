@@ -6,6 +6,7 @@ each report the same call). Parallel calls of one scope with equal counts are se
 several calls that has their sum, or no counts at all, sums its children.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -17,7 +18,8 @@ from traces.vocabulary import Json, Span, Usage
 SUMS = "sums its children"
 CALLS_NOTHING = "calls no model"
 _encode = msgspec.json.Encoder(order="deterministic").encode
-_Key = tuple[str, str | None, int | None, int | None]
+_VERSION = re.compile(r"[-@:.](?:v?[0-9]|latest)")  # what follows a model's bare name
+_Key = tuple[str, int | None, int | None]
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -27,6 +29,7 @@ class Call(msgspec.Struct, frozen=True):
 
     span: Span
     usage: Usage
+    model: str | None  # that answered, else that was asked; the most exact name of all that tell of it
 
 
 def encoded(value: Json) -> bytes:
@@ -50,7 +53,7 @@ def count_calls(forest: Forest) -> tuple[list[Call], dict[str, str]]:
         inner = [span for span in inside[outer.span_id] if span.span_id.hex() not in uncounted]
         if not inner:
             continue
-        same = [span for span in inner if _key(span) == _key(outer)]
+        same = [span for span in inner if _key(span) == _key(outer) and _same_model(span, outer)]
         if same:
             groups.join(outer, same[0])
         elif _wraps(outer, inner):
@@ -65,7 +68,7 @@ def count_calls(forest: Forest) -> tuple[list[Call], dict[str, str]]:
         if not group:
             continue
         chosen = max(group, key=_telling)
-        calls.append(Call(chosen, _most([span.usage for span in group])))
+        calls.append(Call(chosen, _most([span.usage for span in group]), _model(group)))
         for span in group:
             if span is not chosen:
                 uncounted[span.span_id.hex()] = chosen.span_id.hex()
@@ -80,7 +83,35 @@ def uncounted(spans: Sequence[Span]) -> dict[str, str]:
 
 
 def _key(span: Span) -> _Key:
-    return (span.kind, span.model_answered or span.model_asked, span.usage.input, span.usage.output)
+    return (span.kind, span.usage.input, span.usage.output)
+
+
+def _same_model(one: Span, other: Span) -> bool:
+    """Whether two spans may name the same model: frameworks report the name they asked for, providers the
+    version that answered (`gpt-4o`, `gpt-4o-2024-08-06`), routers put the provider before it
+    (`openai/gpt-4o`).
+    """
+    names = [_bare(span.model_answered or span.model_asked) for span in (one, other)]
+    if one.model_asked and other.model_asked and _bare(one.model_asked) == _bare(other.model_asked):
+        return True
+    if not all(names):
+        return True
+    short, long = sorted(names, key=len)
+    return long == short or (long.startswith(short) and _VERSION.match(long, len(short)) is not None)
+
+
+def _bare(model: str | None) -> str:
+    return (model or "").rpartition("/")[2].lower()
+
+
+def _model(group: Sequence[Span]) -> str | None:
+    answered = sorted(
+        (span.model_answered for span in group if span.model_answered), key=lambda name: (len(name), name)
+    )
+    asked = sorted(
+        (span.model_asked for span in group if span.model_asked), key=lambda name: (len(name), name)
+    )
+    return answered[-1] if answered else asked[-1] if asked else None
 
 
 def _inside(forest: Forest, candidates: Sequence[Span]) -> defaultdict[bytes, list[Span]]:
@@ -102,10 +133,11 @@ def _wraps(outer: Span, inner: Sequence[Span]) -> bool:
     own = (outer.usage.input, outer.usage.output)
     if own == (None, None):
         return True
+    if len(inner) == 1 and not _same_model(outer, inner[0]):
+        return False
     known = [span for span in inner if (span.usage.input, span.usage.output) != (None, None)]
     if not known:
-        models = {span.model_answered or span.model_asked for span in (outer, *inner)} - {None}
-        return len(inner) == 1 and len(models) <= 1 and inner[0].status == outer.status
+        return len(inner) == 1 and inner[0].status == outer.status
     return own == (
         sum(span.usage.input or 0 for span in known),
         sum(span.usage.output or 0 for span in known),
@@ -133,7 +165,7 @@ def _clusters(bucket: Sequence[Span]) -> list[list[Span]]:
             cluster for cluster in open_ones if max(one.ended_at for one in cluster) >= span.started_at
         ]
         for cluster in open_ones:
-            if all(one.scope != span.scope for one in cluster):
+            if all(one.scope != span.scope and _same_model(one, span) for one in cluster):
                 cluster.append(span)
                 break
         else:

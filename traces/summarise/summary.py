@@ -113,8 +113,7 @@ def _waiting(spans: Sequence[Span]) -> int:
 
 
 def _models(chats: Sequence[Call]) -> list[str]:
-    answered = (call.span for call in chats if call.span.status == "ok")
-    return sorted({model for span in answered if (model := span.model_answered or span.model_asked)})
+    return sorted({call.model for call in chats if call.model and call.span.status == "ok"})
 
 
 def _tool_call(span: Span) -> ToolCall:
