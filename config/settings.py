@@ -40,6 +40,9 @@ SECRET_KEY = env.str("CLEARANCE_SECRET_KEY", "") or STATE.secret("django-secret-
 # token.
 REDACTION_KEY = env.str("CLEARANCE_REDACTION_KEY", "") or STATE.secret("redaction-key")
 
+# The Ed25519 seed, 64 hexadecimal digits, that signs the audit record's checkpoints.
+AUDIT_SIGNING_KEY = env.str("CLEARANCE_AUDIT_SIGNING_KEY", "") or STATE.secret("audit-signing-key")
+
 # --- applications, the rooms in the order of their imports ------------------------------------------------
 INSTALLED_APPS = [
     "audit",
@@ -150,6 +153,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "settle-sweep": {"task": "traces.settle", "schedule": 5.0, "options": {"expires": 10}},
+    "audit-checkpoint": {"task": "audit.checkpoint", "schedule": 60.0, "options": {"expires": 60}},
     "partitions": {"task": "traces.partitions", "schedule": 3600.0, "options": {"expires": 3600}},
 }
 

@@ -9,9 +9,12 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from guardian.shortcuts import assign_perm
 
+from audit.services import append
+from features.acting import actor_of
 from features.errors import ClearanceError, ConflictError, NotFoundError
 from features.keys import new_key
 from features.models import ROLES, SCOPES, ApiKey, Feature, Person
+from features.queries import roles_on
 
 # Words that stand in the place of a slug in URLs.
 _TAKEN_SLUGS = frozenset({"new"})
@@ -45,7 +48,14 @@ def create_feature(*, slug: str, name: str = "", task: str = "", by: Person | No
             "exists", f"The slug {slug} is taken.", "Choose another: it stands in URLs.", "slug"
         ) from error
     if by is not None:
-        give_role(feature=feature, person=by, role="lead")
+        give_role(feature=feature, person=by, role="lead", by=by)
+    append(
+        actor_of(by),
+        "feature.created",
+        feature=str(feature.pk),
+        subject=("feature", str(feature.pk)),
+        slug=slug,
+    )
     return feature
 
 
@@ -92,16 +102,28 @@ def create_person(
             raise NotFoundError(
                 "no_feature", f"There is no feature {slug}.", "Make it first: feature create."
             )
-        give_role(feature=feature, person=person, role=role)
+        give_role(feature=feature, person=person, role=role, by=by)
+    append(actor_of(by), "person.created", subject=("person", str(person.pk)), administrator=administrator)
     return person, password
 
 
-def give_role(*, feature: Feature, person: Person, role: str) -> None:
+@transaction.atomic
+def give_role(*, feature: Feature, person: Person, role: str, by: Person | None = None) -> None:
     """Give a person a role on a feature; again: no change. Raises ClearanceError for an unknown role."""
     role = role.replace("-", "_")
     if role not in ROLES:
         raise ClearanceError("unknown_role", f"There is no role {role}.", f"Roles: {', '.join(ROLES)}.")
+    if role in roles_on(person, feature):
+        return
     assign_perm(f"role_{role}", person, feature)
+    append(
+        actor_of(by),
+        "role.given",
+        feature=str(feature.pk),
+        subject=("feature", str(feature.pk)),
+        role=role,
+        person=str(person.pk),
+    )
 
 
 @transaction.atomic
@@ -133,12 +155,30 @@ def create_key(
         created_by=by,
         expires_at=expires_at,
     )
+    append(
+        actor_of(by),
+        "key.made",
+        feature=str(feature.pk),
+        subject=("key", str(key.pk)),
+        prefix=prefix,
+        scopes=wanted,
+        expires=expires_at.astimezone(UTC).isoformat() if expires_at else None,
+    )
     return key, clear
 
 
+@transaction.atomic
 def revoke_key(*, key: ApiKey, by: Person | None = None) -> None:
     """From the commit on the key opens nothing. Revoking a revoked key changes nothing."""
-    ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=datetime.now(UTC))
+    current = ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True)
+    if current.update(revoked_at=datetime.now(UTC)):
+        append(
+            actor_of(by),
+            "key.revoked",
+            feature=str(key.feature_id),
+            subject=("key", str(key.pk)),
+            prefix=key.prefix,
+        )
 
 
 def note_key_used(key: ApiKey) -> None:

@@ -1,5 +1,9 @@
 """Sign-in: who may come in does, where they wanted to go; who may not learns nothing."""
 
+import json
+
+from audit.queries import records
+from features.models import Person
 from tests.browser.conftest import Visit
 from tests.support import Client
 
@@ -54,3 +58,20 @@ def test_a_feature_without_a_role_is_the_same_404_as_none(visit: Visit, client: 
     assert seen[:5] == seen[5:]
     visitor.go("/")
     assert client.slug not in visitor.page.content()
+
+
+def test_sign_in_failure_and_sign_out_are_recorded_without_what_was_typed(
+    visit: Visit, client: Client
+) -> None:
+    visitor = visit(client.slug)
+    visitor.sign_in("a wrong password")
+    visitor.sign_in()
+    visitor.page.locator("details[data-drop] summary").last.click()
+    visitor.page.get_by_role("button", name="Sign out").click()
+    visitor.page.wait_for_url("**/accounts/login/**")
+    person = str(Person.objects.get(name=visitor.login).pk)
+    actions = [one["action"] for one in records() if one["subject"] == person]
+    assert actions == ["person.created", "sign_in.failed", "sign_in.succeeded", "sign_out.done"]
+    everything = json.dumps(list(records()))
+    assert "a wrong password" not in everything
+    assert visitor.login not in everything

@@ -11,7 +11,7 @@ from traces.present.words import counted, number, size
 from traces.summarise.conversation import Trust, Turn
 from traces.vocabulary import Document, Message, Part, Role, Span
 
-TURNS: Final = 120  # at once
+TURNS: Final = 40  # at once
 _MOST_PARTS: Final = 40  # of one message
 _LEAD: Final = 1200  # characters of a part that stand open
 
@@ -40,6 +40,7 @@ class PartView(msgspec.Struct, frozen=True, kw_only=True):
     """A part of a message. `mono`: a call, a result or other data, drawn as code; `label` says what it is."""
 
     text: Shown
+    call: list[Piece] = []  # the call that a result answers, where nothing else on the page shows it
     label: str = ""
     mono: bool = False
 
@@ -132,12 +133,25 @@ def part_view(part: Part, budget: Budget) -> PartView:
         case "tool_call":
             text = call_text(part.tool_name or "(no name)", part.arguments)
         case "tool_result":
-            text = text_of(part.result if part.result is not None else part.text or "")
+            return _result(part, budget)
         case "media":
             return PartView(text=shown(_media(part), budget=budget), label="media, not kept")
         case "other":
             text = text_of(part.text if part.text is not None else part.result)
     return PartView(text=shown(text, lead=_LEAD, budget=budget, cut_from=part.cut_from), mono=True)
+
+
+def _result(part: Part, budget: Budget) -> PartView:
+    result = part.result if part.result is not None else part.text
+    asked = part.arguments is not None
+    return PartView(
+        text=shown(
+            text_of(result) if result is not None else "", lead=_LEAD, budget=budget, cut_from=part.cut_from
+        ),
+        call=line(call_text(part.tool_name or "(no name)", part.arguments), 200) if asked else [],
+        label="" if result is not None else "no result is visible",
+        mono=True,
+    )
 
 
 def _media(part: Part) -> str:

@@ -9,10 +9,19 @@ from traces.present.messages import DocumentView, document_view
 from traces.present.text import Budget, Piece, Shown, line, shown
 from traces.present.values import Value, present
 from traces.present.words import FIELD_WORDS, counted, duration, number, outcome_source
-from traces.vocabulary import Completeness, FieldEvidence, FieldState, Span, Status, Summary
+from traces.vocabulary import (
+    Completeness,
+    Content,
+    FieldEvidence,
+    FieldState,
+    Span,
+    Status,
+    Summary,
+    ToolCall,
+)
 
-_MOST_CALLS: Final = 40
-_MOST_DOCUMENTS: Final = 40
+_MOST_CALLS: Final = 12
+_MOST_DOCUMENTS: Final = 12
 _MOST_FAILED_TOOLS: Final = 5
 
 _STATE_WORDS: Final[dict[FieldState, str]] = {
@@ -42,7 +51,7 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
 
     name: list[Piece]
     status: Status
-    arguments: Value
+    arguments: Value | None  # None: the span shows none
     result: Value | None  # None: the span shows none
     span_id: str
 
@@ -110,6 +119,8 @@ def overview(settled: Summary, spans: Sequence[Span], budget: Budget) -> Overvie
     """A settled trace for the page. Every stored text in it comes out as pieces."""
     documents = [(document, span) for span in spans for document in span.content.documents or []]
     calls = settled.tool_calls
+    # The span keeps the order in which the model gave the arguments; the stored summary does not.
+    contents = {span.span_id.hex(): span.content for span in spans if span.kind == "tool"}
     tokens = settled.input_tokens + settled.output_tokens
     return Overview(
         name=line(settled.name or "(no name)", 120),
@@ -151,16 +162,7 @@ def overview(settled: Summary, spans: Sequence[Span], budget: Budget) -> Overvie
             for found in settled.violations
         ],
         violations_word=counted(len(settled.violations), "violation") if settled.violations else "",
-        calls=[
-            CallView(
-                name=line(call.name or "(no name)", 80),
-                status=call.status,
-                arguments=present(call.arguments, budget),
-                result=None if call.result is None else present(call.result, budget),
-                span_id=call.span_id,
-            )
-            for call in calls[:_MOST_CALLS]
-        ],
+        calls=[_call(call, contents.get(call.span_id), budget) for call in calls[:_MOST_CALLS]],
         more_calls=max(len(calls) - _MOST_CALLS, 0),
         failed_tools=[
             FailedTool(query=name, name=line(name, 80))
@@ -173,6 +175,17 @@ def overview(settled: Summary, spans: Sequence[Span], budget: Budget) -> Overvie
         more_documents=max(len(documents) - _MOST_DOCUMENTS, 0),
         retrieved=any(span.kind == "retriever" or span.content.documents is not None for span in spans),
         final_output=shown(settled.final_output, budget=budget) if settled.final_output else None,
+    )
+
+
+def _call(call: ToolCall, content: Content | None, budget: Budget) -> CallView:
+    arguments = content.arguments if content and content.arguments is not None else call.arguments
+    return CallView(
+        name=line(call.name or "(no name)", 80),
+        status=call.status,
+        arguments=None if arguments is None else present(arguments, budget),
+        result=None if call.result is None else present(call.result, budget),
+        span_id=call.span_id,
     )
 
 

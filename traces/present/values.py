@@ -73,7 +73,9 @@ def present(value: Json, budget: Budget | None = None) -> Value:
 
 
 def _named(name: object, value: Json, budget: Budget | None) -> Named:
-    return Named(line(str(name), 120), shown(text_of(value), lead=400, budget=budget), isinstance(value, str))
+    return Named(
+        line(str(name), 120), shown(text_of(value), lead=400, budget=budget), not isinstance(value, str)
+    )
 
 
 def call_text(name: str, arguments: Json) -> str:

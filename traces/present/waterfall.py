@@ -10,7 +10,7 @@ import msgspec
 from traces.present.scale import Interval, Scale
 from traces.present.text import Piece, line
 from traces.present.tree import Node, Place, forest, walk
-from traces.present.words import KIND_LETTERS, KIND_WORDS, counted, duration, uncounted_reason
+from traces.present.words import KIND_LETTERS, KIND_WORDS, counted, duration
 from traces.vocabulary import Kind, Span
 
 ROWS: Final = 300  # at once
@@ -21,7 +21,7 @@ _MOST_WAITS_DRAWN: Final = 20
 _PLACE_WORDS: Final[dict[Place, str]] = {
     "root": "",
     "child": "",
-    "parent_missing": "its parent was not received",
+    "parent_missing": "parent not received",
     "circle": "its parents form a circle",
 }
 
@@ -254,7 +254,7 @@ def _row(
         errors = sum(1 for below in walk(entry.nodes) if below.span.status == "error")
         error = counted(errors, "error") if errors else ""
     elif span_id in uncounted:
-        notes.append(uncounted_reason(uncounted[span_id], names))
+        notes.append("counted once" if uncounted[span_id] in names else "not counted")
     worked = sum(other.span.ended_at - other.span.started_at for other in entry.nodes)
     return Row(
         span_id=span_id,

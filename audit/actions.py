@@ -1,0 +1,73 @@
+"""The closed vocabulary: each action with the closed schema of its payload.
+
+Payloads hold our own IDs, states and numbers. No prompt, reason, user name or ID that an agent made up stands
+in one: retention and erasure never touch the record, so nothing in it may need them.
+"""
+
+from typing import Any
+
+import msgspec
+import rfc8785
+
+
+class Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What an action says besides who, what and when."""
+
+
+class Empty(Payload, frozen=True):
+    """The action says it all."""
+
+
+class FeatureCreated(Payload, frozen=True):
+    slug: str
+
+
+class PersonCreated(Payload, frozen=True):
+    administrator: bool
+
+
+class RoleChanged(Payload, frozen=True):
+    role: str
+    person: str  # the person's ID
+
+
+class KeyMade(Payload, frozen=True):
+    prefix: str
+    scopes: list[str]
+    expires: str | None = None
+
+
+class KeyRevoked(Payload, frozen=True):
+    prefix: str
+
+
+class SignInFailed(Payload, frozen=True):
+    known: (
+        bool  # whether somebody has that login; the login itself may be a password typed in the wrong field
+    )
+
+
+class Exported(Payload, frozen=True):
+    records: int
+
+
+ACTIONS: dict[str, type[Payload]] = {
+    "feature.created": FeatureCreated,
+    "person.created": PersonCreated,
+    "role.given": RoleChanged,
+    "role.taken": RoleChanged,
+    "key.made": KeyMade,
+    "key.revoked": KeyRevoked,
+    "sign_in.succeeded": Empty,
+    "sign_in.failed": SignInFailed,
+    "sign_out.done": Empty,
+    "audit.exported": Exported,
+}
+
+
+def canonical_payload(action: str, values: dict[str, Any]) -> str:
+    """The payload's canonical JSON (RFC 8785). Raises KeyError for an unknown action and
+    msgspec.ValidationError for a payload that is not of its schema.
+    """
+    payload = msgspec.convert(values, ACTIONS[action])
+    return rfc8785.dumps(msgspec.to_builtins(payload)).decode()

@@ -1,0 +1,84 @@
+"""All reads of the record. The tables are audit_owner's; the application may only read them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.db import connection
+
+_RECORD = (
+    "number, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), actor_kind, actor, "
+    "session, action, feature, subject_type, subject, payload, encode(payload_hash, 'hex'), "
+    "encode(previous, 'hex'), encode(hash, 'hex')"
+)
+_NAMES = (
+    "number at actor_kind actor session action feature subject_type subject payload payload_hash "
+    "previous hash"
+).split()
+_CHECKPOINT = "size, encode(root, 'hex'), at, key_id, encode(signature, 'hex')"
+_CHECKPOINT_NAMES = "size root at key_id signature".split()
+_BATCH = 5000
+
+
+def records(after: int = 0, up_to: int | None = None) -> Iterator[dict[str, Any]]:
+    """The records in their order, as the export and the verifier have them."""
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT {_RECORD} FROM audit.record WHERE number > %s AND number <= %s "
+                "ORDER BY record.number LIMIT %s",
+                [after, up_to if up_to is not None else 2**62, _BATCH],
+            )
+            found = [dict(zip(_NAMES, row, strict=True)) for row in cursor.fetchall()]
+        yield from found
+        if len(found) < _BATCH:
+            return
+        after = found[-1]["number"]
+
+
+def hashes_after(after: int) -> Iterator[bytes]:
+    """The records' hashes in their order: the leaves of the tree."""
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT number, hash FROM audit.record WHERE number > %s ORDER BY number LIMIT %s",
+                [after, _BATCH],
+            )
+            found = cursor.fetchall()
+        for number, digest in found:
+            after = number
+            yield bytes(digest)
+        if len(found) < _BATCH:
+            return
+
+
+def checkpoints() -> list[dict[str, Any]]:
+    """The stored checkpoints, the smallest first."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {_CHECKPOINT} FROM audit.checkpoint ORDER BY size")
+        return [dict(zip(_CHECKPOINT_NAMES, row, strict=True)) for row in cursor.fetchall()]
+
+
+def latest_checkpoint() -> dict[str, Any] | None:
+    """The newest stored checkpoint."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {_CHECKPOINT} FROM audit.checkpoint ORDER BY size DESC LIMIT 1")
+        row = cursor.fetchone()
+    return dict(zip(_CHECKPOINT_NAMES, row, strict=True)) if row else None
+
+
+def can_write() -> list[str]:
+    """What this role could do to the record beyond appending and reading; must be empty for the
+    application.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT t.name || ': ' || p.privilege FROM "
+            "(VALUES ('audit.record'), ('audit.head'), ('audit.checkpoint')) t (name), (VALUES ('INSERT'), "
+            "('UPDATE'), ('DELETE'), ('TRUNCATE'), ('REFERENCES'), ('TRIGGER')) p (privilege) "
+            "WHERE has_table_privilege(t.name, p.privilege) "
+            "UNION ALL SELECT 'becomes ' || rolname FROM pg_roles "
+            "WHERE rolname IN ('audit_owner', 'clearance_owner') AND pg_has_role(oid, 'MEMBER') "
+            "UNION ALL SELECT 'is a superuser' FROM pg_roles WHERE rolname = current_user AND rolsuper "
+            "UNION ALL SELECT 'may create in audit' WHERE has_schema_privilege('audit', 'CREATE')"
+        )
+        return [row[0] for row in cursor.fetchall()]
