@@ -1,8 +1,9 @@
 """All reads of the record. The tables are audit_owner's; the application may only read them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
 from django.db import connection
 
 _RECORD = (
@@ -82,3 +83,52 @@ def can_write() -> list[str]:
             "UNION ALL SELECT 'may create in audit' WHERE has_schema_privilege('audit', 'CREATE')"
         )
         return [row[0] for row in cursor.fetchall()]
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What of the record somebody may see: all of it, or the features' records and those about themselves."""
+
+    everything: bool
+    features: Sequence[str] = ()
+    person: str = ""
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What somebody looks for; empty: any."""
+
+    action: str = ""
+    feature: str = ""
+    actor: str = ""
+    subject: str = ""
+    before: int = 2**62
+
+
+def search(seen: Seen, wanted: Wanted, limit: int = 50) -> tuple[list[dict[str, Any]], int]:
+    """(the newest records below `before`, how many there are in all whatever `before`), of what may
+    be seen.
+    """
+    clauses, values = ["true"], list[Any]()
+    if not seen.everything:
+        clauses.append("(feature = ANY(%s) OR (subject_type = 'person' AND subject = %s) OR actor = %s)")
+        values += [list(seen.features), seen.person, seen.person]
+    for column in ("action", "feature", "actor", "subject"):
+        if value := getattr(wanted, column):
+            clauses.append(f"{column} = %s")
+            values.append(value)
+    where = " AND ".join(clauses)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM audit.record WHERE {where}", values)
+        total = int(cursor.fetchone()[0])
+        cursor.execute(
+            f"SELECT {_RECORD} FROM audit.record WHERE {where} AND number < %s "
+            "ORDER BY record.number DESC LIMIT %s",
+            [*values, wanted.before, limit],
+        )
+        return [dict(zip(_NAMES, row, strict=True)) for row in cursor.fetchall()], total
+
+
+def newest_number() -> int:
+    """The number of the newest record; 0 for none."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT number FROM audit.head")
+        return int(cursor.fetchone()[0])

@@ -99,6 +99,7 @@ class SettingsPanel(msgspec.Struct, frozen=True):
 # The features' own lines; the other rooms register theirs.
 _OWN = (
     NavItem("house", "Features", "features", 0),
+    NavItem("house", "Audit", "audit", 900),
     NavItem("feature", "Overview", "feature", 0),
     NavItem("feature", "Settings", "settings", 1000),
 )

@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from features import sign_in, views
+from features import audit_page, sign_in, views
 
 urlpatterns = [
     path("", views.board, name="features"),
     path("favicon.ico", views.favicon),
+    path("audit/", audit_page.audit, name="audit"),
     path("accounts/login/", sign_in.sign_in, name="login"),
     path("accounts/logout/", sign_in.sign_out, name="logout"),
     # Before the slugs: no feature can be named "new", see traces/urls.py for the rest below a feature.

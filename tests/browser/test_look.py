@@ -22,6 +22,7 @@ def pages(client: Client, trace_id: str) -> list[str]:
         f"{feature}start/",
         "/traces/",
         "/traces/?q=none",
+        "/audit/",
         "/features/none/",
     ]
 

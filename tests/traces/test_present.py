@@ -25,6 +25,7 @@ SECOND = 1_000_000_000
 START = 1_795_000_000 * SECOND
 TOKEN = "[email:7f3a1c9e2b4d6f8090ab]"
 OVERRIDE = "\u202e"
+DRAWN_AS_NOTHING = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols by class
 
 
 def span(number: int, parent: int | None = None, start: float = 0, end: float = 1, **fields: Any) -> Span:
@@ -110,11 +111,9 @@ def test_a_flood_of_hidden_characters_makes_few_elements_and_hides_none() -> Non
     assert text_of(found).count("zero-width space") == 50_000
 
 
-@given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs", "Cf"])))
+@given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"], exclude_characters=DRAWN_AS_NOTHING)))
 def test_pieces_lose_no_visible_character(text: str) -> None:
-    kept = "".join(piece.text for piece in pieces(text) if piece.kind == "plain")
-    wanted = [character for character in text if character in set(kept)]
-    assert list(kept) == wanted
+    assert "".join(piece.text for piece in pieces(f"{OVERRIDE}{text}") if piece.kind == "plain") == text
 
 
 def test_a_token_is_short_with_the_whole_token_on_hover() -> None:
