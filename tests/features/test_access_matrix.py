@@ -1,0 +1,170 @@
+"""Every URL by every role: the table below is the whole of who may open what, and a URL that is not in it
+fails.
+"""
+
+from collections.abc import Iterator
+from http import HTTPStatus
+
+import pytest
+from django.test import Client as Browser
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from features.models import ROLES, Feature, Person
+from features.services import create_feature, create_key, create_person
+from tests.support import Stack, unique
+from tests.traces.test_api import body
+from traces.ingest import ingest_traces
+from traces.services import settle_dirty
+
+OK, FOUND, FORBIDDEN, ABSENT = 200, 302, 403, 404
+TRACE = "ab" * 16
+WHO = ("nobody", "stranger", "administrator", *ROLES)
+
+
+def everybody(signed_in: int, nobody: int = FOUND) -> dict[str, int]:
+    """The same for whoever is signed in; nobody is sent to sign in."""
+    return {"nobody": nobody, **dict.fromkeys(WHO[1:], signed_in)}
+
+
+def roles_only(answer: int = OK, lead: int | None = None) -> dict[str, int]:
+    """For holders of a role; all others get the 404 of a feature that does not exist."""
+    held = dict.fromkeys(ROLES, answer)
+    if lead is not None:
+        held["lead"] = lead
+    return {"nobody": FOUND, "stranger": ABSENT, "administrator": ABSENT, **held}
+
+
+ANYBODY = dict.fromkeys(WHO, OK)
+BY_KEY = dict.fromkeys(WHO, 401)  # a session opens nothing here
+# route -> method -> who -> status. POSTs carry no form: a lead's empty form is 400, a page that takes no POST
+# 405.
+MATRIX: dict[str, dict[str, dict[str, int]]] = {
+    "healthz": {"GET": ANYBODY},
+    "readyz": {"GET": ANYBODY},
+    "favicon.ico": {"GET": dict.fromkeys(WHO, FOUND)},
+    "api/v1/schema/": {"GET": ANYBODY},
+    "api/v1/traces": {"GET": BY_KEY},
+    "api/v1/traces/<str:trace_id>": {"GET": BY_KEY},
+    "api/v1/features/<slug:slug>/metrics": {"GET": BY_KEY},
+    "": {"GET": everybody(OK)},
+    "audit/": {"GET": everybody(OK)},
+    "traces/": {"GET": everybody(OK)},
+    "accounts/login/": {"GET": everybody(FOUND, nobody=OK)},
+    "accounts/logout/": {"GET": dict.fromkeys(WHO, 405)},
+    "features/new/": {
+        "GET": {**everybody(FORBIDDEN), "administrator": OK},
+        "POST": {**everybody(FORBIDDEN), "administrator": 400},
+    },
+    "features/<slug:slug>/": {"GET": roles_only()},
+    "features/<slug:slug>/settings/": {"GET": roles_only()},
+    "features/<slug:slug>/settings/keys/": {"POST": roles_only(FORBIDDEN, lead=400)},
+    "features/<slug:slug>/settings/keys/<str:prefix>/revoke/": {
+        "GET": roles_only(FORBIDDEN, lead=OK),
+        "POST": roles_only(FORBIDDEN, lead=400),
+    },
+    "features/<slug:slug>/traces/": {"GET": roles_only()},
+    "features/<slug:slug>/traces/<str:id>/": {"GET": roles_only()},
+    "features/<slug:slug>/traces/<str:id>/spans/<str:span_id>/": {"GET": roles_only()},
+    "features/<slug:slug>/start/": {"GET": roles_only(), "POST": roles_only(FORBIDDEN, lead=OK)},
+    "features/<slug:slug>/start/wait/": {"GET": roles_only()},
+}
+
+
+def routes(patterns: list[URLPattern | URLResolver], before: str = "") -> Iterator[str]:
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            yield from routes(pattern.url_patterns, before + str(pattern.pattern))
+        else:
+            yield before + str(pattern.pattern)
+
+
+def test_every_url_stands_in_the_table(stack: Stack) -> None:
+    known = set(routes(get_resolver().url_patterns))
+    assert known - set(MATRIX) == set(), "say in the table who may open it"
+    assert set(MATRIX) - known == set()
+
+
+class Scene:
+    """A feature with one trace and one key, and a browser for each kind of person."""
+
+    def __init__(self) -> None:
+        self.feature: Feature = create_feature(slug=unique("matrix"), task="One sentence.")
+        key, _ = create_key(feature=self.feature, scopes=["read"])
+        ingest_traces(self.feature, body({"trace_id": TRACE}), "application/json")
+        while settle_dirty():
+            pass
+        self.prefix = key.prefix
+        from traces.queries import find_trace
+
+        found = find_trace([self.feature], TRACE)
+        assert found is not None
+        self.span = found.spans[0].span_id.hex()
+        self.browsers = {who: self._browser(who) for who in WHO}
+
+    def _browser(self, who: str) -> Browser:
+        browser = Browser(headers={"host": "127.0.0.1"}, raise_request_exception=False)
+        if who == "nobody":
+            return browser
+        roles = [(self.feature.slug, who)] if who in ROLES else []
+        person: Person
+        person, _ = create_person(
+            name=unique(who.replace("_", "-")), roles=roles, administrator=who == "administrator"
+        )
+        browser.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
+        return browser
+
+    def url(self, route: str) -> str:
+        filled = (
+            route.replace("<slug:slug>", self.feature.slug)
+            .replace("<str:trace_id>", TRACE)
+            .replace("<str:id>", TRACE)
+            .replace("<str:span_id>", self.span)
+            .replace("<str:prefix>", self.prefix)
+        )
+        # The waiting page answers at once when the browser has seen something else than there is.
+        return f"/{filled}" + ("?seen=something-else" if filled.endswith("wait/") else "")
+
+
+@pytest.fixture(scope="module")
+def scene(stack: Stack) -> Scene:
+    return Scene()
+
+
+@pytest.mark.parametrize(
+    ("route", "method"), [(route, method) for route, methods in MATRIX.items() for method in methods]
+)
+def test_each_role_gets_what_the_table_says(scene: Scene, route: str, method: str) -> None:
+    found = {}
+    for who, browser in scene.browsers.items():
+        form = {"data": "nonsense=1", "content_type": "application/x-www-form-urlencoded"}
+        answer = browser.generic(method, scene.url(route), **(form if method == "POST" else {}))
+        found[who] = answer.status_code
+        if "HX-Redirect" in answer:  # how htmx is sent to sign in
+            assert answer["HX-Redirect"].startswith("/accounts/login/")
+            found[who] = FOUND
+            continue
+        if answer.status_code == FOUND and who == "nobody" and route != "favicon.ico":
+            assert answer["Location"].startswith("/accounts/login/")
+    assert found == MATRIX[route][method], HTTPStatus(max(found.values())).phrase
+
+
+@pytest.mark.parametrize(
+    "route", [route for route in MATRIX if "<slug:slug>" in route and "api/" not in route]
+)
+def test_a_feature_that_one_may_not_know_answers_as_one_that_does_not_exist(scene: Scene, route: str) -> None:
+    browser = scene.browsers["stranger"]
+    for method in MATRIX[route]:
+        hidden = browser.generic(method, scene.url(route))
+        absent = browser.generic(method, scene.url(route).replace(scene.feature.slug, "no-such-feature"))
+        assert hidden.status_code == absent.status_code == ABSENT
+        texts = [answer.content.decode() for answer in (hidden, absent)]
+        assert scene.feature.name not in texts[0]
+        assert len(texts[0].replace(scene.feature.slug, "")) == len(texts[1].replace("no-such-feature", ""))
+
+
+def test_no_list_or_count_tells_of_a_feature_without_a_role(scene: Scene) -> None:
+    for who in ("stranger", "administrator"):
+        for path in ("/", "/traces/", f"/traces/?q={TRACE}", "/traces/?model=m-1"):
+            text = scene.browsers[who].get(path).content.decode()
+            assert scene.feature.slug not in text
+            assert scene.feature.name not in text
