@@ -15,6 +15,16 @@ SCOPE_WORDS = {
 }
 
 
+# What a role may do today; rooms to come add to it.
+ROLE_WORDS = {
+    "lead": ("Lead", "gives roles, makes and revokes keys"),
+    "approver": ("Approver", "answers what the agent asks to do"),
+    "reviewer": ("Reviewer", "grades the weekly sample"),
+    "on_call": ("On-call", "finds requests, stops the agent's tools"),
+    "viewer": ("Viewer", "reads everything of the feature"),
+}
+
+
 class Form(forms.Form):
     """A form that can carry a service's refusal to the field that it names."""
 
@@ -92,3 +102,15 @@ class RevokeForm(Form):
         max_length=16,
         widget=forms.TextInput({"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}),
     )
+
+
+class RoleForm(Form):
+    """Giving a role on a feature."""
+
+    login = forms.CharField(
+        label="Login",
+        max_length=64,
+        help_text="Of somebody who has an account here.",
+        widget=forms.TextInput({"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}),
+    )
+    role = forms.ChoiceField(label="Role", choices=[(role, words) for role, (words, _) in ROLE_WORDS.items()])

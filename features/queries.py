@@ -4,7 +4,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db.models import QuerySet
 from django.http import Http404
 
-from features.models import Feature, FeatureRole, Person
+from features.models import ROLES, Feature, FeatureRole, Person
 
 
 def features_for(person: Person | AnonymousUser) -> QuerySet[Feature]:
@@ -31,3 +31,12 @@ def roles_on(person: Person | AnonymousUser, feature: Feature) -> frozenset[str]
         "permission__codename", flat=True
     )
     return frozenset(name.removeprefix("role_") for name in codenames)
+
+
+def holders(feature: Feature) -> dict[str, list[Person]]:
+    """Who holds each role on the feature, by login; every role is there."""
+    found: dict[str, list[Person]] = {role: [] for role in ROLES}
+    rows = FeatureRole.objects.filter(content_object=feature, user__is_active=True)
+    for row in rows.select_related("user", "permission").order_by("user__name"):
+        found[row.permission.codename.removeprefix("role_")].append(row.user)
+    return found

@@ -101,6 +101,7 @@ _OWN = (
     NavItem("house", "Features", "features", 0),
     NavItem("house", "Audit", "audit", 900),
     NavItem("feature", "Overview", "feature", 0),
+    NavItem("feature", "People", "people", 950),
     NavItem("feature", "Settings", "settings", 1000),
 )
 _nav: dict[tuple[Scope, str], NavItem] = {(item.scope, item.url_name): item for item in _OWN}

@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from guardian.shortcuts import assign_perm
+from guardian.shortcuts import assign_perm, remove_perm
 
 from audit.services import append
 from features.acting import actor_of
 from features.errors import ClearanceError, ConflictError, NotFoundError
 from features.keys import new_key
 from features.models import ROLES, SCOPES, ApiKey, Feature, Person
-from features.queries import roles_on
+from features.queries import holders, roles_on
 
 # Words that stand in the place of a slug in URLs.
 _TAKEN_SLUGS = frozenset({"new"})
@@ -119,6 +119,34 @@ def give_role(*, feature: Feature, person: Person, role: str, by: Person | None 
     append(
         actor_of(by),
         "role.given",
+        feature=str(feature.pk),
+        subject=("feature", str(feature.pk)),
+        role=role,
+        person=str(person.pk),
+    )
+
+
+@transaction.atomic
+def take_role(*, feature: Feature, person: Person, role: str, by: Person | None = None) -> None:
+    """Take a person's role on a feature; what they do not hold: no change. Takes effect with the commit.
+
+    Raises ConflictError (`last_lead`) for the only lead: somebody must be able to give roles.
+    """
+    # Two leads who take each other's role at once wait for each other here.
+    Feature.objects.select_for_update().get(pk=feature.pk)
+    if role not in roles_on(person, feature):
+        return
+    if role == "lead" and len(holders(feature)["lead"]) == 1:
+        raise ConflictError(
+            "last_lead",
+            f"{person} is the only lead of {feature}.",
+            "Make somebody else lead first.",
+            "role",
+        )
+    remove_perm(f"role_{role}", person, feature)
+    append(
+        actor_of(by),
+        "role.taken",
         feature=str(feature.pk),
         subject=("feature", str(feature.pk)),
         role=role,

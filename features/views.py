@@ -120,7 +120,7 @@ def make_key(request: HttpRequest, slug: str) -> HttpResponse:
     """
     if request.method != "POST":
         return redirect("settings", feature_for(request.user, slug).slug)
-    feature = _led_by_me(request, slug)
+    feature = led_by_me(request, slug)
     form = KeyForm(request.POST)
     if not form.is_valid():
         return _settings_page(request, feature, form, status=400)
@@ -141,7 +141,7 @@ def make_key(request: HttpRequest, slug: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def revoke(request: HttpRequest, slug: str, prefix: str) -> HttpResponse:
     """Revoke a key (leads), confirmed by typing its start."""
-    feature = _led_by_me(request, slug)
+    feature = led_by_me(request, slug)
     key = ApiKey.objects.filter(feature=feature, prefix=prefix).select_related("created_by").first()
     if key is None:
         raise Http404("This feature has no such key.")
@@ -156,10 +156,11 @@ def revoke(request: HttpRequest, slug: str, prefix: str) -> HttpResponse:
     return render(request, "features/revoke.html", context, status=400 if form.errors else 200)
 
 
-def _led_by_me(request: HttpRequest, slug: str) -> Feature:
+def led_by_me(request: HttpRequest, slug: str) -> Feature:
+    """The feature, for its leads; 404 for whoever may not know it, 403 for its other people."""
     feature = feature_for(request.user, slug)
     if "lead" not in roles_on(request.user, feature):
-        raise PermissionDenied("Only the feature's lead makes and revokes keys.")
+        raise PermissionDenied("Only the feature's lead does this: keys and roles are theirs to give.")
     return feature
 
 

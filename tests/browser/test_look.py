@@ -19,6 +19,7 @@ def pages(client: Client, trace_id: str) -> list[str]:
         f"{feature}traces/?outcome=failed",
         f"{feature}traces/{trace_id}/",
         f"{feature}settings/",
+        f"{feature}people/",
         f"{feature}start/",
         "/traces/",
         "/traces/?q=none",
