@@ -261,3 +261,39 @@ def load_capture(name: str) -> tuple[list[Export], dict[str, Any], str]:
             )
         )
     return exports, json.loads((folder / "expected.json").read_text()), trace_id
+
+
+class Browser:
+    """A person's browser without a screen: real HTTP, with the session and the form token that it
+    would hold.
+    """
+
+    def __init__(self, stack: Stack, person: Any = None) -> None:
+        self._http = httpx.Client(base_url=stack.url, timeout=60)
+        token = secrets.token_hex(16)
+        self._http.cookies.set("csrftoken", token, domain="127.0.0.1")
+        self._http.headers["X-CSRFToken"] = token
+        if person is not None:
+            self._http.cookies.set("sessionid", self._session(person), domain="127.0.0.1")
+
+    @staticmethod
+    def _session(person: Any) -> str:
+        from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+        from django.contrib.sessions.backends.db import SessionStore
+
+        session = SessionStore()
+        session[SESSION_KEY] = str(person.pk)
+        session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+        session[HASH_SESSION_KEY] = person.get_session_auth_hash()
+        session.create()
+        return str(session.session_key)
+
+    def get(self, path: str, params: dict[str, str] | None = None) -> httpx.Response:
+        return self._http.get(path, params=params)
+
+    def post(self, path: str, data: dict[str, str], *, follow: bool = False) -> httpx.Response:
+        return self._http.post(path, data=data, follow_redirects=follow)
+
+    def send(self, method: str, path: str, form: str = "") -> httpx.Response:
+        headers = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
+        return self._http.request(method, path, content=form, headers=headers)

@@ -84,18 +84,18 @@ document.addEventListener("keydown", (event) => {
   if (action?.()) event.preventDefault();
 });
 
-function prepare() {
+function prepare(focus = false) {
   const rows = all();
   if (!rows.length) return;
   rows.forEach((row) => { link(row).tabIndex = -1; });
   const chosen = rows[start(rows)];
-  hold(chosen, false);
+  hold(chosen, focus);
   const box = chosen.closest(".trace-box");
   box.scrollTop = chosen.offsetTop - box.clientHeight / 2;
 }
 
 prepare();
-document.addEventListener("htmx:historyRestore", prepare);
+document.addEventListener("htmx:historyRestore", () => prepare(true));
 
 // A click anywhere in a row opens it; on the link itself the browser and htmx do.
 document.addEventListener("click", (event) => {

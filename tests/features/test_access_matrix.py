@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from http import HTTPStatus
 
 import pytest
-from django.test import Client as Browser
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from features.models import ROLES, Feature, Person
 from features.services import create_feature, create_key, create_person
-from tests.support import Stack, unique
+from tests.support import Browser, Stack, unique
 from tests.traces.test_api import body
 from traces.ingest import ingest_traces
 from traces.services import settle_dirty
@@ -88,7 +87,8 @@ def test_every_url_stands_in_the_table(stack: Stack) -> None:
 class Scene:
     """A feature with one trace and one key, and a browser for each kind of person."""
 
-    def __init__(self) -> None:
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
         self.feature: Feature = create_feature(slug=unique("matrix"), task="One sentence.")
         key, _ = create_key(feature=self.feature, scopes=["read"])
         ingest_traces(self.feature, body({"trace_id": TRACE}), "application/json")
@@ -103,16 +103,14 @@ class Scene:
         self.browsers = {who: self._browser(who) for who in WHO}
 
     def _browser(self, who: str) -> Browser:
-        browser = Browser(headers={"host": "127.0.0.1"}, raise_request_exception=False)
         if who == "nobody":
-            return browser
+            return Browser(self.stack)
         roles = [(self.feature.slug, who)] if who in ROLES else []
         person: Person
         person, _ = create_person(
             name=unique(who.replace("_", "-")), roles=roles, administrator=who == "administrator"
         )
-        browser.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
-        return browser
+        return Browser(self.stack, person)
 
     def url(self, route: str) -> str:
         filled = (
@@ -128,7 +126,7 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene(stack: Stack) -> Scene:
-    return Scene()
+    return Scene(stack)
 
 
 @pytest.mark.parametrize(
@@ -137,15 +135,14 @@ def scene(stack: Stack) -> Scene:
 def test_each_role_gets_what_the_table_says(scene: Scene, route: str, method: str) -> None:
     found = {}
     for who, browser in scene.browsers.items():
-        form = "nonsense=1" if method == "POST" else ""
-        answer = browser.generic(method, scene.url(route), form, "application/x-www-form-urlencoded")
+        answer = browser.send(method, scene.url(route), "nonsense=1" if method == "POST" else "")
         found[who] = answer.status_code
-        if "HX-Redirect" in answer:  # how htmx is sent to sign in
-            assert answer["HX-Redirect"].startswith("/accounts/login/")
+        if "HX-Redirect" in answer.headers:  # how htmx is sent to sign in
+            assert answer.headers["HX-Redirect"].startswith("/accounts/login/")
             found[who] = FOUND
             continue
         if answer.status_code == FOUND and who == "nobody" and route != "favicon.ico":
-            assert answer["Location"].startswith("/accounts/login/")
+            assert answer.headers["Location"].startswith("/accounts/login/")
     assert found == MATRIX[route][method], HTTPStatus(max(found.values())).phrase
 
 
@@ -155,10 +152,10 @@ def test_each_role_gets_what_the_table_says(scene: Scene, route: str, method: st
 def test_a_feature_that_one_may_not_know_answers_as_one_that_does_not_exist(scene: Scene, route: str) -> None:
     browser = scene.browsers["stranger"]
     for method in MATRIX[route]:
-        hidden = browser.generic(method, scene.url(route))
-        absent = browser.generic(method, scene.url(route).replace(scene.feature.slug, "no-such-feature"))
+        hidden = browser.send(method, scene.url(route))
+        absent = browser.send(method, scene.url(route).replace(scene.feature.slug, "no-such-feature"))
         assert hidden.status_code == absent.status_code == ABSENT
-        texts = [answer.content.decode() for answer in (hidden, absent)]
+        texts = [answer.text for answer in (hidden, absent)]
         assert scene.feature.name not in texts[0]
         assert len(texts[0].replace(scene.feature.slug, "")) == len(texts[1].replace("no-such-feature", ""))
 
@@ -166,6 +163,6 @@ def test_a_feature_that_one_may_not_know_answers_as_one_that_does_not_exist(scen
 def test_no_list_or_count_tells_of_a_feature_without_a_role(scene: Scene) -> None:
     for who in ("stranger", "administrator"):
         for path in ("/", "/traces/", f"/traces/?q={TRACE}", "/traces/?model=m-1"):
-            text = scene.browsers[who].get(path).content.decode()
+            text = scene.browsers[who].get(path).text
             assert scene.feature.slug not in text
             assert scene.feature.name not in text

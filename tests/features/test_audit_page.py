@@ -1,17 +1,10 @@
 """The page of the record shows a person what concerns their features and themselves, nothing of others."""
 
 import pytest
-from django.test import Client as Browser
 
 from features.models import Person
 from features.services import create_feature, create_person
-from tests.support import Stack, unique
-
-
-def signed_in(person: Person) -> Browser:
-    browser = Browser(headers={"host": "127.0.0.1"})
-    browser.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
-    return browser
+from tests.support import Browser, Stack, unique
 
 
 @pytest.fixture
@@ -25,41 +18,46 @@ def two_leads(stack: Stack) -> list[tuple[Person, str]]:
     return leads
 
 
-def test_a_lead_sees_their_features_records_and_no_others(two_leads: list[tuple[Person, str]]) -> None:
+def test_a_lead_sees_their_features_records_and_no_others(
+    stack: Stack, two_leads: list[tuple[Person, str]]
+) -> None:
     (first, mine), (_, other) = two_leads
-    page = signed_in(first).get("/audit/")
+    page = Browser(stack, first).get("/audit/")
     assert page.status_code == 200
-    text = page.content.decode()
+    text = page.text
     assert mine in text
     assert other not in text
-    refused = signed_in(first).get("/audit/", {"feature": other})
-    absent = signed_in(first).get("/audit/", {"feature": "no-such-feature"})
+    refused = Browser(stack, first).get("/audit/", {"feature": other})
+    absent = Browser(stack, first).get("/audit/", {"feature": "no-such-feature"})
     assert refused.status_code == absent.status_code == 400
-    assert "There is no feature" in refused.content.decode()
-    assert refused.content.decode().count(other) == absent.content.decode().count("no-such-feature")
+    assert "There is no feature" in refused.text
+    assert refused.text.count(other) == absent.text.count("no-such-feature")
 
 
 def test_an_administrator_sees_everything_and_nobody_sees_nothing(
+    stack: Stack,
     two_leads: list[tuple[Person, str]],
 ) -> None:
     administrator, _ = create_person(name=unique("admin"), administrator=True)
-    text = signed_in(administrator).get("/audit/").content.decode()
+    text = Browser(stack, administrator).get("/audit/").text
     for _, slug in two_leads:
         assert slug in text
-    assert Browser(headers={"host": "127.0.0.1"}).get("/audit/").status_code == 302
+    assert Browser(stack).get("/audit/").status_code == 302
 
 
-def test_a_person_without_a_role_sees_only_what_is_about_them(two_leads: list[tuple[Person, str]]) -> None:
+def test_a_person_without_a_role_sees_only_what_is_about_them(
+    stack: Stack, two_leads: list[tuple[Person, str]]
+) -> None:
     nobody, _ = create_person(name=unique("nobody"))
-    page = signed_in(nobody).get("/audit/")
-    assert "1 record" in page.content.decode()
-    assert "person.created" in page.content.decode()
+    page = Browser(stack, nobody).get("/audit/")
+    assert "1 record" in page.text
+    assert "person.created" in page.text
 
 
-def test_filters_narrow_and_a_bad_one_says_so(two_leads: list[tuple[Person, str]]) -> None:
+def test_filters_narrow_and_a_bad_one_says_so(stack: Stack, two_leads: list[tuple[Person, str]]) -> None:
     person, slug = two_leads[0]
-    browser = signed_in(person)
-    found = browser.get("/audit/", {"action": "feature.created", "feature": slug}).content.decode()
+    browser = Browser(stack, person)
+    found = browser.get("/audit/", {"action": "feature.created", "feature": slug}).text
     assert "1 record" in found
     assert "<code>role.given</code>" not in found
     for bad in ({"action": "made.up"}, {"before": "soon"}, {"before": "-1"}):

@@ -11,8 +11,7 @@ from features.errors import ConflictError
 from features.models import Feature, Person
 from features.queries import features_for, holders, roles_on
 from features.services import create_feature, create_person, give_role, take_role
-from tests.features.test_audit_page import signed_in
-from tests.support import Stack, unique
+from tests.support import Browser, Stack, unique
 
 
 def person() -> Person:
@@ -25,20 +24,20 @@ def led(stack: Stack) -> tuple[Person, Feature]:
     return lead, create_feature(slug=unique("led"), task="One sentence.", by=lead)
 
 
-def test_a_lead_gives_and_takes_a_role_and_undoes_it(led: tuple[Person, Feature]) -> None:
+def test_a_lead_gives_and_takes_a_role_and_undoes_it(stack: Stack, led: tuple[Person, Feature]) -> None:
     lead, feature = led
     other = person()
-    browser = signed_in(lead)
+    browser = Browser(stack, lead)
     page = f"/features/{feature.slug}/people/"
     assert browser.post(page, {"login": other.name.upper(), "role": "reviewer"}).status_code == 302
     assert roles_on(other, feature) == {"reviewer"}
-    text = browser.get(page).content.decode()
+    text = browser.get(page).text
     assert other.name in text
     assert str(lead) in text
     taken = browser.post(f"{page}take/", {"login": other.name, "role": "reviewer"}, follow=True)
     assert roles_on(other, feature) == frozenset()
     assert feature not in features_for(other)
-    assert "Undo" in taken.content.decode()
+    assert "Undo" in taken.text
     browser.post(page, {"login": other.name, "role": "reviewer"})
     assert roles_on(other, feature) == {"reviewer"}
     found = [
@@ -49,27 +48,25 @@ def test_a_lead_gives_and_takes_a_role_and_undoes_it(led: tuple[Person, Feature]
     assert found == [("role.given", "reviewer"), ("role.taken", "reviewer"), ("role.given", "reviewer")]
 
 
-def test_what_was_typed_is_kept_when_it_is_wrong(led: tuple[Person, Feature]) -> None:
+def test_what_was_typed_is_kept_when_it_is_wrong(stack: Stack, led: tuple[Person, Feature]) -> None:
     lead, feature = led
-    browser = signed_in(lead)
+    browser = Browser(stack, lead)
     for login in ("nobody-here", "x\x00y"):
         page = browser.post(f"/features/{feature.slug}/people/", {"login": login, "role": "viewer"})
         assert page.status_code == 400
     assert (
         "nobody-here"
-        in browser.post(
-            f"/features/{feature.slug}/people/", {"login": "nobody-here", "role": "viewer"}
-        ).content.decode()
+        in browser.post(f"/features/{feature.slug}/people/", {"login": "nobody-here", "role": "viewer"}).text
     )
 
 
-def test_the_last_lead_stays(led: tuple[Person, Feature]) -> None:
+def test_the_last_lead_stays(stack: Stack, led: tuple[Person, Feature]) -> None:
     lead, feature = led
-    refused = signed_in(lead).post(
+    refused = Browser(stack, lead).post(
         f"/features/{feature.slug}/people/take/", {"login": lead.name, "role": "lead"}
     )
     assert refused.status_code == 409
-    assert "only lead" in refused.content.decode()
+    assert "only lead" in refused.text
     assert roles_on(lead, feature) == {"lead"}
 
 

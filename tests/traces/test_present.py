@@ -483,3 +483,20 @@ def test_a_huge_section_is_offered_as_json_instead_of_drawn() -> None:
     section = raw_span(stored).sections[1]
     assert section.text.lead == []
     assert section.text.left_out > 1_000_000
+
+
+def test_a_tool_is_called_by_its_own_name_and_folds_by_it() -> None:
+    tools = [span(n, 1, kind="tool", name="ai.toolCall", tool_name=f"tool {n % 2}") for n in range(2, 62)]
+    drawn = waterfall([span(1), *tools])
+    assert [(text_of(row.name), row.folded) for row in drawn.rows[1:]] == [("tool 0", 30), ("tool 1", 30)]
+
+
+def test_results_in_one_message_say_each_what_they_answer_and_which_failed() -> None:
+    parts = [Part(type="tool_result", tool_call_id=name, result="said") for name in ("c1", "c2")]
+    spans = [
+        span(1, kind="llm", calls_model=True, content=Content(input=[Message(role="tool", parts=parts)])),
+        span(2, kind="tool", tool_name="look", tool_call_id="c1"),
+        span(3, kind="tool", tool_name="pay", tool_call_id="c2", status="error"),
+    ]
+    bubble = conversation_view(conversation(spans), spans, Budget(1000)).bubbles[0]
+    assert [(text_of(part.call), part.failed) for part in bubble.parts] == [("look", False), ("pay", True)]

@@ -40,9 +40,10 @@ class PartView(msgspec.Struct, frozen=True, kw_only=True):
     """A part of a message. `mono`: a call, a result or other data, drawn as code; `label` says what it is."""
 
     text: Shown
-    call: list[Piece] = []  # the call that a result answers, where nothing else on the page shows it
+    call: list[Piece] = []  # what a result answers, where nothing else says it
     label: str = ""
     mono: bool = False
+    failed: bool = False
 
 
 class DocumentView(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,8 +198,21 @@ def _turn(turn: Turn, calls: _Calls, budget: Budget) -> Bubble:
     called = [part.tool_name or calls.names.get(part.tool_call_id or "") for part in results]
     about = [name for name in called if name] or [turn.model or ""]
     bubble = _bubble(turn.trust, turn.parts, turn.documents, turn.span_id, about, budget)
-    failed = any(part.tool_call_id in calls.failed for part in results) or turn.span_id in calls.failed_spans
-    return msgspec.structs.replace(bubble, failed=failed)
+    if len(results) == 1:
+        wrong = results[0].tool_call_id in calls.failed or turn.span_id in calls.failed_spans
+        return msgspec.structs.replace(bubble, failed=wrong)
+    # Several results in one message: each says itself what it answers and whether that failed.
+    views = [
+        msgspec.structs.replace(
+            view,
+            call=view.call or line(calls.names.get(part.tool_call_id or "", ""), 80),
+            failed=part.tool_call_id in calls.failed,
+        )
+        if part.type == "tool_result"
+        else view
+        for view, part in zip(bubble.parts, turn.parts, strict=False)
+    ]
+    return msgspec.structs.replace(bubble, parts=views)
 
 
 def _bubble(

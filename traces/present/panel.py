@@ -9,7 +9,7 @@ from traces.present.messages import Bubble, DocumentView, document_view, message
 from traces.present.text import Budget, Piece, Shown, line, shown
 from traces.present.tree import forest, walk
 from traces.present.values import Value, present, text_of
-from traces.present.waterfall import error_of
+from traces.present.waterfall import error_of, label_of
 from traces.present.words import KIND_LETTERS, KIND_WORDS, counted, duration, number, uncounted_reason
 from traces.vocabulary import Json, Kind, Message, Span, Status
 
@@ -85,7 +85,6 @@ def span_panel(
     if span is None:
         return None
     content = span.content
-    is_tool = span.kind == "tool"
     documents = content.documents
     known = {other.span_id.hex() for other in spans}
     parent_id = span.parent_span_id.hex() if span.parent_span_id else None
@@ -93,7 +92,7 @@ def span_panel(
     error = error_of(span)
     return SpanPanel(
         span_id=span_id,
-        name=line((span.tool_name if is_tool else "") or span.name or "(no name)", 120),
+        name=line(label_of(span), 120),
         kind=span.kind,
         letter=KIND_LETTERS[span.kind],
         kind_word=KIND_WORDS[span.kind],
@@ -102,8 +101,8 @@ def span_panel(
         exceptions=_exceptions(span, budget),
         facts=_facts(span, started_at),
         notes=_notes(span, uncounted.get(span_id), names, conflicts),
-        arguments=_value(content.arguments, budget, wanted=is_tool),
-        result=_value(content.result, budget, wanted=is_tool and not error),
+        arguments=None if content.arguments is None else present(content.arguments, budget),
+        result=None if content.result is None else present(content.result, budget),
         input=_messages(content.input, budget),
         output=_messages(content.output, budget),
         input_text=_text(None if content.input else content.input_text, budget),
@@ -163,11 +162,6 @@ def _notes(span: Span, reason: str | None, names: dict[str, str], conflicts: Seq
         found = ", ".join(f"{count} {kind}" for kind, count in sorted(span.redactions.items()))
         notes.append(f"Redacted before it was stored: {found}.")
     return notes
-
-
-def _value(value: Json, budget: Budget, *, wanted: bool) -> Value | None:
-    """None only where there is nothing to show and nobody would look for it."""
-    return present(value, budget) if wanted or value is not None else None
 
 
 def _text(text: str | None, budget: Budget) -> Shown | None:

@@ -7,7 +7,7 @@ import msgspec
 
 from traces.present.text import Budget, Piece, Shown, line, pieces
 from traces.present.values import readable
-from traces.present.words import number, size
+from traces.present.words import counted, size
 from traces.vocabulary import Json, Span
 
 # Past this a section is offered as a download of JSON instead of being drawn: 4 MiB of elements stall a
@@ -108,6 +108,12 @@ def _time(nanoseconds: int) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
 
 
+def _entries(value: Json) -> str:
+    if isinstance(value, dict):
+        return counted(len(value), "name")
+    return counted(len(value), "entry", "entries") if isinstance(value, list) else ""
+
+
 def _section(name: str, value: Json, budget: Budget) -> Section:
     text = readable(value)
     granted = budget.take(len(text))
@@ -120,7 +126,7 @@ def _section(name: str, value: Json, budget: Budget) -> Section:
             size=len(text.encode("utf-8", "surrogatepass")),
             left_out=len(text) - len(drawn),
         ),
-        entries=number(len(value)) if isinstance(value, (dict, list)) else "",
+        entries=_entries(value),
         size=size(len(text.encode("utf-8", "surrogatepass"))),
         empty=not value,
     )

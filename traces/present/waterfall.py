@@ -89,6 +89,11 @@ def waiting_of(spans: Sequence[Span]) -> list[Interval]:
     ]
 
 
+def label_of(span: Span) -> str:
+    """What a span is called on the page: a tool by its own name, for many emitters call all of them alike."""
+    return (span.tool_name if span.kind == "tool" else None) or span.name or "(no name)"
+
+
 def error_of(span: Span) -> str:
     """The error of a span in words: its status message, else its exception's, else `error`; empty when it is
     ok.
@@ -192,7 +197,7 @@ def _opened(nodes: Sequence[Node], selected: str | None, unfold: Collection[str]
 
 
 def _alike(node: Node) -> tuple[str, Kind]:
-    return node.span.name, node.span.kind
+    return label_of(node.span), node.span.kind
 
 
 def _lines(roots: Sequence[Node], opened: set[int]) -> list[_Line]:
@@ -261,7 +266,7 @@ def _row(
         index=index,
         level=entry.depth + 1,
         indent=min(entry.depth, _DEEPEST_INDENT),
-        name=line(span.name or "(no name)", 120),
+        name=line(label_of(span), 120),
         kind=span.kind,
         letter=KIND_LETTERS[span.kind],
         kind_word=KIND_WORDS[span.kind],

@@ -78,9 +78,9 @@ def number(value: float) -> str:
     return f"{value:,.4f}".rstrip("0")
 
 
-def counted(count: int, noun: str) -> str:
-    """`1 error`, `3 errors`, `1,200 spans`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """`1 error`, `3 errors`, `1,200 spans`; `plural` where it is not the noun with an s."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {plural or f'{noun}s'}"
 
 
 def outcome_source(source: str) -> str:
