@@ -19,10 +19,11 @@ def main() -> None:
         os.environ.update(stack.env)
         os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
         django.setup()
-        from bench import ingest
+        from bench import ingest, record
 
         print(f"# Benchmarks\n\nPython {platform.python_version()}, {os.cpu_count()} cores.\n")
         print(ingest.report(stack.url))
+        print(f"\n{record.report()}")
     finally:
         stack.stop()
         shutil.rmtree(folder, ignore_errors=True)

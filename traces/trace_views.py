@@ -4,7 +4,6 @@ from typing import cast
 from urllib.parse import urlencode
 
 import msgspec
-from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -13,7 +12,8 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_safe
 from django_htmx.middleware import HtmxDetails
 
-from features.models import Feature, Person
+from features.models import Feature
+from features.pages import page
 from features.queries import feature_for
 from features.registry import trace_panels
 from traces.present.messages import conversation_view
@@ -59,11 +59,11 @@ def state_of(request: HttpRequest) -> State:
     )
 
 
+@page
 @require_safe
-@login_required
 def trace_page(request: HttpRequest, slug: str, id: str) -> HttpResponse:
     """The page of a trace by its trace ID or request ID; the chosen span's panel alone for htmx."""
-    feature = feature_for(cast(Person, request.user), slug)
+    feature = feature_for(request.user, slug)
     state = state_of(request)
     detail = find_trace([feature], id)
     if "wait" in request.GET:
@@ -104,11 +104,11 @@ def trace_page(request: HttpRequest, slug: str, id: str) -> HttpResponse:
     return _varied(render(request, "traces/trace.html", context))
 
 
+@page
 @require_safe
-@login_required
 def span_raw(request: HttpRequest, slug: str, id: str, span_id: str) -> HttpResponse:
     """All that is stored of one span, as a page, a fragment of the span's panel, or JSON (`?as=json`)."""
-    feature = feature_for(cast(Person, request.user), slug)
+    feature = feature_for(request.user, slug)
     detail = find_trace([feature], id)
     span = next((span for span in detail.spans if span.span_id.hex() == span_id), None) if detail else None
     if detail is None or span is None:
