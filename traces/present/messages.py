@@ -86,7 +86,7 @@ def conversation_view(
 ) -> Conversation:
     """The turns from offset `first` as bubbles; the tool spans say which calls failed and what they were."""
     calls = _calls(turns, spans)
-    first = max(0, min(first, len(turns) - 1))
+    first = min(first, max(len(turns) - 1, 0) // TURNS * TURNS)
     window = turns[first : first + TURNS]
     return Conversation(
         bubbles=[_turn(turn, calls, budget) for turn in window],

@@ -144,7 +144,8 @@ def waterfall(
     nodes = walk(roots)
     lines = _lines(roots, _opened(nodes, selected, unfold))
     at = next((index for index, entry in enumerate(lines) if _is(entry, selected)), 0) if selected else 0
-    first = at // ROWS * ROWS if first_row is None else max(0, min(first_row, len(lines) - 1))
+    last_window = max(len(lines) - 1, 0) // ROWS * ROWS
+    first = at // ROWS * ROWS if first_row is None else min(first_row, last_window)
     window = lines[first : first + ROWS]
 
     start = min((span.started_at for span in spans), default=0)

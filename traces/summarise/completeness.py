@@ -100,10 +100,10 @@ def _documents(spans: Sequence[Span]) -> FieldEvidence:
     for span in spans:
         documents = span.content.documents
         if span.kind == "retriever" and documents is None:
-            return _missing(f"the retrieval `{span.name}` shows no documents", span)
+            return _missing(f"the retrieval '{span.name}' shows no documents", span)
         for n, document in enumerate(documents or (), 1):
             if not document.id:
-                why = f"document {n} of {len(documents or ())} from `{span.name}` shows no ID and no source"
+                why = f"document {n} of {len(documents or ())} from '{span.name}' shows no ID and no source"
                 return _missing(why, span)
         shown = shown or (span if documents else None)
     return _present(shown, shown.content) if shown else _not_applicable("nothing was retrieved")
@@ -136,7 +136,7 @@ def _tool_calls(chats: Sequence[Span], tools: Sequence[Span]) -> FieldEvidence:
     named = [span.tool_name for span in tools if span.content.arguments is not None]
     for span, part in asked:
         if part.arguments is None and part.tool_call_id not in shown and part.tool_name not in named:
-            return _missing(f"the call of `{part.tool_name or 'a tool'}` shows no arguments", span)
+            return _missing(f"the call of '{part.tool_name or 'a tool'}' shows no arguments", span)
     for span in tools:
         asked_for = any(
             part.arguments is not None
@@ -148,7 +148,7 @@ def _tool_calls(chats: Sequence[Span], tools: Sequence[Span]) -> FieldEvidence:
             for _, part in asked
         )
         if span.content.arguments is None and not asked_for:
-            return _missing(f"the run of `{span.tool_name}` shows no arguments", span)
+            return _missing(f"the run of '{span.tool_name}' shows no arguments", span)
     hidden = [span for span in chats if not span.content.output and _finished_for_a_tool(span)]
     if hidden and not named:
         return _missing(f"a model asked for a tool, but its call is not shown: {_NO_CONTENT}", hidden[0])
@@ -162,7 +162,7 @@ def _model(chats: Sequence[Span]) -> FieldEvidence:
         return _not_applicable("no model was called")
     for span in chats:
         if not (span.model_answered or span.model_asked):
-            return _missing(f"the call `{span.name}` names no model", span)
+            return _missing(f"the call '{span.name}' names no model", span)
     return _present(chats[0])
 
 
