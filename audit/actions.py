@@ -41,6 +41,12 @@ class KeyRevoked(Payload, frozen=True):
     prefix: str
 
 
+class KeyRotated(Payload, frozen=True):
+    prefix: str
+    successor: str
+    until: str
+
+
 class SignInFailed(Payload, frozen=True):
     known: (
         bool  # whether somebody has that login; the login itself may be a password typed in the wrong field
@@ -58,6 +64,7 @@ ACTIONS: dict[str, type[Payload]] = {
     "role.taken": RoleChanged,
     "key.made": KeyMade,
     "key.revoked": KeyRevoked,
+    "key.rotated": KeyRotated,
     "sign_in.succeeded": Empty,
     "sign_in.failed": SignInFailed,
     "sign_out.done": Empty,

@@ -16,6 +16,8 @@ from features.keys import new_key
 from features.models import ROLES, SCOPES, ApiKey, Feature, Person
 from features.queries import holders, roles_on
 
+# How long a rotated key still opens.
+_OVERLAP = timedelta(days=7)
 # Words that stand in the place of a slug in URLs.
 _TAKEN_SLUGS = frozenset({"new"})
 
@@ -193,6 +195,31 @@ def create_key(
         expires=expires_at.astimezone(UTC).isoformat() if expires_at else None,
     )
     return key, clear
+
+
+@transaction.atomic
+def rotate_key(*, key: ApiKey, by: Person | None = None) -> tuple[ApiKey, str]:
+    """Make a key's successor with the same scopes; the old one opens for seven more days at most, so that no
+    agent stands before a closed door while it changes keys. Raises ConflictError for a key that opens
+    nothing any more.
+    """
+    now = datetime.now(UTC)
+    key = ApiKey.objects.select_for_update().select_related("feature").get(pk=key.pk)
+    if not key.is_usable(now):
+        raise ConflictError("not_usable", f"The key {key.prefix} opens nothing any more.", "Make a new one.")
+    until = min(key.expires_at or now + _OVERLAP, now + _OVERLAP)
+    ApiKey.objects.filter(pk=key.pk).update(expires_at=until)
+    successor, clear = create_key(feature=key.feature, scopes=key.scopes, label=key.label, by=by)
+    append(
+        actor_of(by),
+        "key.rotated",
+        feature=str(key.feature_id),
+        subject=("key", str(key.pk)),
+        prefix=key.prefix,
+        successor=successor.prefix,
+        until=until.isoformat(),
+    )
+    return successor, clear
 
 
 @transaction.atomic

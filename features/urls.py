@@ -17,5 +17,6 @@ urlpatterns = [
     path("features/<slug:slug>/people/take/", people_page.take, name="people_take"),
     path("features/<slug:slug>/settings/", views.settings, name="settings"),
     path("features/<slug:slug>/settings/keys/", views.make_key, name="key_new"),
+    path("features/<slug:slug>/settings/keys/<str:prefix>/rotate/", views.rotate, name="key_rotate"),
     path("features/<slug:slug>/settings/keys/<str:prefix>/revoke/", views.revoke, name="key_revoke"),
 ]

@@ -58,6 +58,7 @@ MATRIX: dict[str, dict[str, dict[str, int]]] = {
     "features/<slug:slug>/people/take/": {"POST": roles_only(FORBIDDEN, lead=FOUND)},
     "features/<slug:slug>/settings/": {"GET": roles_only()},
     "features/<slug:slug>/settings/keys/": {"POST": roles_only(FORBIDDEN, lead=400)},
+    "features/<slug:slug>/settings/keys/<str:prefix>/rotate/": {"POST": roles_only(FORBIDDEN, lead=OK)},
     "features/<slug:slug>/settings/keys/<str:prefix>/revoke/": {
         "GET": roles_only(FORBIDDEN, lead=OK),
         "POST": roles_only(FORBIDDEN, lead=400),
