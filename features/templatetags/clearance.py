@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from django import template
-from django.forms import BoundField
+from django.forms import BoundField, Select
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
@@ -140,6 +140,13 @@ def control(field: BoundField) -> SafeString:
     if limit := getattr(field.field, "max_length", None):
         attributes["maxlength"] = limit
     value = field.value() or ""
+    if isinstance(field.field.widget, Select):
+        choices = [
+            (key, mark_safe(" selected") if str(key) == str(value) else "", words)
+            for key, words in field.field.widget.choices
+        ]
+        options = format_html_join("", '<option value="{}"{}>{}</option>', choices)
+        return format_html("<select{}>{}</select>", _written(attributes), options)
     if getattr(field.field.widget, "input_type", None) is None:
         return format_html("<textarea{}>{}</textarea>", _written(attributes), value)
     kind = field.field.widget.input_type

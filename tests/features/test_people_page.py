@@ -8,7 +8,7 @@ from django.db import connection
 
 from audit.queries import records
 from features.errors import ConflictError
-from features.models import Feature, Person
+from features.models import ROLES, Feature, Person
 from features.queries import features_for, holders, roles_on
 from features.services import create_feature, create_person, give_role, take_role
 from tests.support import Browser, Stack, unique
@@ -46,6 +46,19 @@ def test_a_lead_gives_and_takes_a_role_and_undoes_it(stack: Stack, led: tuple[Pe
         if one["subject"] == str(feature.pk) and str(other.pk) in one["payload"]
     ]
     assert found == [("role.given", "reviewer"), ("role.taken", "reviewer"), ("role.given", "reviewer")]
+
+
+def test_every_role_can_be_chosen_and_the_chosen_one_is_kept(
+    stack: Stack, led: tuple[Person, Feature]
+) -> None:
+    lead, feature = led
+    browser = Browser(stack, lead)
+    page = f"/features/{feature.slug}/people/"
+    text = browser.get(page).text
+    for role in ROLES:
+        assert f'<option value="{role}"' in text
+    wrong = browser.post(page, {"login": "nobody-here", "role": "on_call"}).text
+    assert '<option value="on_call" selected>' in wrong
 
 
 def test_what_was_typed_is_kept_when_it_is_wrong(stack: Stack, led: tuple[Person, Feature]) -> None:
