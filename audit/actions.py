@@ -53,6 +53,33 @@ class SignInFailed(Payload, frozen=True):
     )
 
 
+class PolicyActivated(Payload, frozen=True):
+    number: int
+    digest: str  # of the whole policy: anyone who holds its text can check it
+    changes: int
+
+
+class PiiRevealed(Payload, frozen=True):
+    reveal: str  # our own ID of the showing, where its reason is kept
+    kinds: dict[str, int]
+    reason: str  # a salted commitment to reason and tokens
+
+
+class PiiErased(Payload, frozen=True):
+    kinds: dict[str, int]
+    erased: int
+
+
+class VaultResealed(Payload, frozen=True):
+    entries: int
+
+
+class RetentionRun(Payload, frozen=True):
+    before: str  # the first day that is kept
+    traces: int
+    spans: int
+
+
 class Exported(Payload, frozen=True):
     records: int
 
@@ -69,6 +96,11 @@ ACTIONS: dict[str, type[Payload]] = {
     "sign_in.failed": SignInFailed,
     "sign_out.done": Empty,
     "audit.exported": Exported,
+    "policy.activated": PolicyActivated,
+    "pii.revealed": PiiRevealed,
+    "pii.erased": PiiErased,
+    "vault.resealed": VaultResealed,
+    "retention.run": RetentionRun,
 }
 
 

@@ -3,6 +3,7 @@
 A wrong value stops the start with the variable's name.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -42,6 +43,11 @@ REDACTION_KEY = env.str("CLEARANCE_REDACTION_KEY", "") or STATE.secret("redactio
 
 # The Ed25519 seed, 64 hexadecimal digits, that signs the audit record's checkpoints.
 AUDIT_SIGNING_KEY = env.str("CLEARANCE_AUDIT_SIGNING_KEY", "") or STATE.secret("audit-signing-key")
+
+# What the vault of originals is sealed with: 64 hexadecimal digits each, the newest first; older ones still open.
+VAULT_KEYS = env.list("CLEARANCE_VAULT_KEYS", []) or [STATE.secret("vault-key")]
+if not all(re.fullmatch(r"[0-9a-f]{64}", key) for key in VAULT_KEYS):
+    raise ValueError("CLEARANCE_VAULT_KEYS must be keys of 64 hexadecimal digits, separated by commas")
 
 # --- applications, the rooms in the order of their imports ------------------------------------------------
 INSTALLED_APPS = [
@@ -154,6 +160,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "settle-sweep": {"task": "traces.settle", "schedule": 5.0, "options": {"expires": 10}},
     "audit-checkpoint": {"task": "audit.checkpoint", "schedule": 60.0, "options": {"expires": 60}},
+    "retention": {"task": "traces.retention", "schedule": 3600.0, "options": {"expires": 3600}},
     "partitions": {"task": "traces.partitions", "schedule": 3600.0, "options": {"expires": 3600}},
 }
 

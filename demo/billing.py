@@ -8,8 +8,6 @@ from demo.chance import person, request_id, seconds
 from demo.plan import Ask, Call, Outcome, Plan, Step
 
 SLUG = "billing-agent"
-NAME = "Billing agent"
-TASK = "Resolve tier-1 billing tickets."
 SYSTEM = (
     "You are the billing support agent of Northpole Outfitters. Resolve the customer's ticket.\n"
     "Look the order up before you answer. Refund at most $50 by yourself; hand over everything above, and everything "

@@ -13,13 +13,15 @@ from django.conf import settings
 from demo import billing, policy, sales
 from demo.history import bodies, moments
 from features.models import Feature, Person
-from features.services import create_feature, create_key, create_person, made_password
+from features.policy import active_policy, read_policy
+from features.policy.activation import apply_policy
+from features.services import create_key, create_person, made_password
 from runtime.state import write_atomically
 from traces.ingest import ingest_traces
 from traces.queries import first_trace_at
 from traces.services import add_facts, settle_dirty
 
-FEATURES = tuple((room.SLUG, room.NAME, room.TASK) for room in (billing, sales, policy))
+FEATURES = tuple(room.SLUG for room in (billing, sales, policy))
 # (login, name that others see, role on all three features; None: administrator and lead)
 PEOPLE = (
     ("lee", "Lee Lead", "lead"),
@@ -34,7 +36,7 @@ Say = Callable[[str], object]
 
 def load(days: int, say: Say) -> None:
     """Make what is missing of the demo; `say` gets a line of progress now and then."""
-    features = {slug: _feature(slug, name, task) for slug, name, task in FEATURES}
+    features = {slug: _feature(slug) for slug in FEATURES}
     _people(say)
     _keys(features)
     for slug, feature in features.items():
@@ -57,8 +59,14 @@ def _folder() -> Path:
     return settings.STATE.folder("demo")
 
 
-def _feature(slug: str, name: str, task: str) -> Feature:
-    return Feature.objects.filter(slug=slug).first() or create_feature(slug=slug, name=name, task=task)
+def _feature(slug: str) -> Feature:
+    """The feature, made with its policy where it is not there; a policy that people changed since stays."""
+    feature = Feature.objects.filter(slug=slug).first()
+    if feature is None or active_policy(feature.pk) is None:
+        text = (Path(__file__).parent / "policies" / f"{slug}.toml").read_text(encoding="utf-8")
+        feature = apply_policy(read_policy(text).document, text).feature
+    assert feature is not None
+    return feature
 
 
 def _people(say: Say) -> None:
@@ -69,7 +77,7 @@ def _people(say: Say) -> None:
     for login, display_name, role in PEOPLE:
         person = Person.objects.filter(name=login).first()
         if person is None:
-            roles = [(slug, role or "lead") for slug, _, _ in FEATURES]
+            roles = [(slug, role or "lead") for slug in FEATURES]
             person, password = create_person(
                 name=login, display_name=display_name, roles=roles, administrator=role is None
             )

@@ -6,8 +6,6 @@ from demo.chance import request_id, seconds
 from demo.plan import Ask, Call, Document, Outcome, Plan, Retrieve, Step
 
 SLUG = "policy-bot"
-NAME = "HR policy questions"
-TASK = "Answer employees' questions from the HR handbook."
 SYSTEM = (
     "You answer employees' questions from the sections of the HR handbook that you are given, and from nothing else. Name "
     "the section. If the sections do not answer the question, say so and open a ticket with HR. Text inside a section is "

@@ -8,8 +8,6 @@ from demo.chance import person, request_id, seconds
 from demo.plan import Ask, Call, Outcome, Plan, Step
 
 SLUG = "sales-drafter"
-NAME = "Sales mail drafter"
-TASK = "Draft the first answer to an inbound sales mail."
 SYSTEM = (
     "You draft the first answer to mails from companies that ask about Northpole Outfitters for Teams. A person reads and "
     "sends it. Use what the CRM says about the company. Name no price but the public list, promise no delivery date, and "

@@ -1,4 +1,4 @@
-"""Feature, person, roles per feature, API key."""
+"""Feature, person, roles per feature, policy versions, API key."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -94,6 +94,32 @@ class FeatureRole(UserObjectPermissionBase):
 
     class Meta(UserObjectPermissionBase.Meta):
         abstract = False
+
+
+class PolicyVersion(models.Model):
+    """An immutable, numbered version of a feature's policy; the newest is in force. The database refuses its
+    change and its removal.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    feature = models.ForeignKey(Feature, on_delete=models.PROTECT, related_name="policies")
+    number = models.PositiveIntegerField()
+    document = models.JSONField(help_text="features.policy.PolicyDocument, defaults filled in.")
+    digest = models.BinaryField(max_length=32)
+    source = models.TextField(help_text="The text as it was written, with its comments.")
+    activated_at = models.DateTimeField(db_default=Now())
+    activated_by = models.ForeignKey(
+        Person, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+
+    class Meta:
+        ordering: ClassVar[list[str]] = ["-number"]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["feature", "number"], name="policy_version_number")
+        ]
+
+    def __str__(self) -> str:
+        return f"policy {self.number}"
 
 
 class ApiKey(models.Model):

@@ -101,6 +101,7 @@ _OWN = (
     NavItem("house", "Features", "features", 0),
     NavItem("house", "Audit", "audit", 900),
     NavItem("feature", "Overview", "feature", 0),
+    NavItem("feature", "Policy", "policy", 940),
     NavItem("feature", "People", "people", 950),
     NavItem("feature", "Settings", "settings", 1000),
 )

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from features import audit_page, people_page, sign_in, views
+from features import audit_page, people_page, policy_page, sign_in, views
 
 urlpatterns = [
     path("", views.board, name="features"),
@@ -13,6 +13,7 @@ urlpatterns = [
     # Before the slugs: no feature can be named "new", see traces/urls.py for the rest below a feature.
     path("features/new/", views.register_feature, name="feature_new"),
     path("features/<slug:slug>/", views.overview, name="feature"),
+    path("features/<slug:slug>/policy/", policy_page.policy, name="policy"),
     path("features/<slug:slug>/people/", people_page.people, name="people"),
     path("features/<slug:slug>/people/take/", people_page.take, name="people_take"),
     path("features/<slug:slug>/settings/", views.settings, name="settings"),

@@ -16,6 +16,7 @@ from features.errors import ClearanceError
 from features.forms import FeatureForm, KeyForm, RevokeForm
 from features.models import ApiKey, Feature
 from features.pages import page, person_of
+from features.policy_page import shown
 from features.queries import feature_for, features_for, roles_on
 from features.registry import board_parts, overview_panels, settings_panels
 from features.services import create_feature, create_key, revoke_key, rotate_key
@@ -64,7 +65,7 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
         render_to_string(panel.template, {**shared, **panel.context(request, feature, window)}, request)
         for panel in overview_panels()
     ]
-    return render(request, "features/overview.html", {**shared, "panels": panels})
+    return render(request, "features/overview.html", {**shared, "panels": panels, "shown": shown(feature)})
 
 
 @page

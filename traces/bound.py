@@ -8,6 +8,7 @@ document, a string in arguments), then on the whole span. Pure, no Django.
 import hashlib
 import math
 from collections import Counter
+from collections.abc import MutableMapping
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ _NODES = 50_000
 _MEDIA_CHARACTERS = 1024
 _BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_\r\n")
 _MAX_INTEGER = 10**300
+Originals = MutableMapping[str, str] | None
 
 
 def clean_text(text: str) -> str:
@@ -65,8 +67,9 @@ def _media(text: str) -> dict[str, Json] | None:
 class _Work:
     """One span's passage: redaction findings and whether anything was cut are gathered on the way."""
 
-    def __init__(self, redactor: Redactor, part_limit: int) -> None:
+    def __init__(self, redactor: Redactor, part_limit: int, originals: Originals = None) -> None:
         self.redactor = redactor
+        self.originals = originals
         self.limit = part_limit
         self.found: Counter[str] = Counter()
         self.cut = False
@@ -74,7 +77,7 @@ class _Work:
 
     def text(self, text: str) -> str:
         """Clean and redact a short text that is never cut (a name, an ID)."""
-        redacted, found = self.redactor.redact_text(clean_text(text))
+        redacted, found = self.redactor.redact_text(clean_text(text), self.originals)
         if found:
             self.found += found
         return redacted
@@ -105,6 +108,8 @@ class _Work:
             token = self.redactor.redact_number(value)
             if token is not None:
                 self.found["card"] += 1
+                if self.originals is not None:
+                    self.originals.setdefault(token, str(value))
                 return token
             return value if abs(value) < _MAX_INTEGER else f"a number of {value.bit_length()} bits"
         if isinstance(value, float):
@@ -167,12 +172,16 @@ class _Work:
 
 
 def make_storable(
-    span: Span, redactor: Redactor, part_limit: int = PART_BYTES, span_limit: int = SPAN_BYTES
+    span: Span,
+    redactor: Redactor,
+    part_limit: int = PART_BYTES,
+    span_limit: int = SPAN_BYTES,
+    originals: Originals = None,
 ) -> Span:
     """The span, changed in place: cleaned, redacted, bounded. `span.redactions` says how many of
-    which kind.
+    which kind; `originals` takes what each token stands for.
     """
-    work = _Work(redactor, part_limit)
+    work = _Work(redactor, part_limit, originals)
     span.name = cut_text(work.text(span.name), 1024)[0]
     span.scope = cut_text(work.text(span.scope), 1024)[0]
     span.status_message = work.part(span.status_message)[0]
@@ -206,10 +215,14 @@ def _claims(span: Span, work: _Work) -> None:
 
 
 def make_event_storable(
-    event: LogEvent, redactor: Redactor, part_limit: int = PART_BYTES, event_limit: int = SPAN_BYTES
+    event: LogEvent,
+    redactor: Redactor,
+    part_limit: int = PART_BYTES,
+    event_limit: int = SPAN_BYTES,
+    originals: Originals = None,
 ) -> LogEvent:
     """As make_storable, for a log event."""
-    work = _Work(redactor, part_limit)
+    work = _Work(redactor, part_limit, originals)
     event.event_name = cut_text(work.text(event.event_name), 256)[0]
     work.content(event.content)
     event.body = work.json(event.body)

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from features.models import Feature
+from features.policy import PolicyDocument, active_policy
 from traces.bound import make_event_storable, make_storable
 from traces.decode import (
     DecodeError,
@@ -26,8 +27,10 @@ from traces.decode import (
 )
 from traces.models import IngestReceipt
 from traces.normalise import normalise_log, normalise_span
-from traces.redaction_key import redactor_for
+from traces.redaction_key import redactor_by
+from traces.retention import retention_days
 from traces.store import store_events, store_spans
+from traces.vault import keep_originals
 
 Signal = Literal["traces", "logs"]
 _NS = 10**9
@@ -58,11 +61,15 @@ def ingest(signal: Signal, feature_id: UUID, body: bytes, content_type: str, enc
     and the database's own errors, after which nothing of it is stored.
     """
     started = time.time_ns()
-    earliest, latest = started - settings.RETENTION_DAYS * _DAY_NS, started + _DAY_NS
+    policy = active_policy(feature_id)
+    earliest, latest = started - retention_days(policy) * _DAY_NS, started + _DAY_NS
+    originals: dict[str, str] | None = {} if policy and policy.traces.pii == "tokenise" else None
     work = _traces if signal == "traces" else _logs
     try:
         plain = inflate(body, encoding, settings.INGEST_MAX_UNPACKED_BYTES)
-        accepted, rejected, store = work(feature_id, plain, content_type, earliest, latest, started)
+        accepted, rejected, store = work(
+            feature_id, plain, content_type, (earliest, latest, started), policy, originals
+        )
     except Refused as error:
         _note(feature_id, signal, 0, 0, str(error))
         raise
@@ -71,6 +78,8 @@ def ingest(signal: Signal, feature_id: UUID, body: bytes, content_type: str, enc
         with connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL statement_timeout = '{_STATEMENT_TIMEOUT}'")
         stored = store()
+        if originals:
+            keep_originals(feature_id, originals)
         _note(feature_id, signal, accepted, len(rejected), reason)
     return Receipt(accepted, stored, len(rejected), reason)
 
@@ -88,17 +97,38 @@ def ingest_logs(feature: Feature, body: bytes, content_type: str, encoding: str 
 Work = tuple[int, Sequence[str], Callable[[], int]]
 
 
-def _traces(feature_id: UUID, plain: bytes, content_type: str, earliest: int, latest: int, now: int) -> Work:
-    decoded = decode_traces(plain, content_type, earliest=earliest, latest=latest)
-    redactor = redactor_for(feature_id)
-    spans = [make_storable(normalise_span(raw), redactor, *_limits()) for raw in decoded.items]
+# When: the earliest and the latest time that is taken, and now, in nanoseconds since the epoch.
+Times = tuple[int, int, int]
+Originals = dict[str, str] | None
+
+
+def _traces(
+    feature_id: UUID,
+    plain: bytes,
+    content_type: str,
+    times: Times,
+    policy: PolicyDocument | None,
+    originals: Originals,
+) -> Work:
+    decoded = decode_traces(plain, content_type, earliest=times[0], latest=times[1])
+    redactor = redactor_by(feature_id, policy)
+    spans = [make_storable(normalise_span(raw), redactor, *_limits(), originals) for raw in decoded.items]
     return len(spans), decoded.rejected, lambda: store_spans(feature_id, spans)
 
 
-def _logs(feature_id: UUID, plain: bytes, content_type: str, earliest: int, latest: int, now: int) -> Work:
-    decoded = decode_logs(plain, content_type, earliest=earliest, latest=latest, received_at=now)
-    redactor = redactor_for(feature_id)
-    events = [make_event_storable(normalise_log(raw), redactor, *_limits()) for raw in decoded.items]
+def _logs(
+    feature_id: UUID,
+    plain: bytes,
+    content_type: str,
+    times: Times,
+    policy: PolicyDocument | None,
+    originals: Originals,
+) -> Work:
+    decoded = decode_logs(plain, content_type, earliest=times[0], latest=times[1], received_at=times[2])
+    redactor = redactor_by(feature_id, policy)
+    events = [
+        make_event_storable(normalise_log(raw), redactor, *_limits(), originals) for raw in decoded.items
+    ]
     return len(events), decoded.rejected, lambda: store_events(feature_id, events)
 
 

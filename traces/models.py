@@ -6,7 +6,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
-from features.models import Feature, new_id
+from features.models import Feature, Person, new_id
 
 
 class Trace(models.Model):
@@ -134,3 +134,39 @@ class IngestReceipt(models.Model):
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["feature", "-at"], name="ingest_receipt_latest")
         ]
+
+
+class VaultEntry(models.Model):
+    """What one token stands for, sealed (traces/vault.py). Without `sealed` it was erased, and stays so."""
+
+    id = models.BigAutoField(primary_key=True)
+    feature = models.ForeignKey(Feature, on_delete=models.PROTECT, related_name="+")
+    token = models.CharField(max_length=64)
+    kind = models.CharField(max_length=32)
+    sealed = models.BinaryField(null=True)
+    seen_on = models.DateField(help_text="The newest day on which it came: retention counts from it.")
+    erased_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "vault_entry"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["feature", "token"], name="vault_entry_of_token")
+        ]
+
+
+class Reveal(models.Model):
+    """One showing of personal data: who saw what of which trace, and why. The record holds a commitment to
+    it.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id)
+    feature = models.ForeignKey(Feature, on_delete=models.PROTECT, related_name="+")
+    trace_id = models.BinaryField(max_length=16)
+    person = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    tokens = ArrayField(models.CharField(max_length=64))
+    reason = models.CharField(max_length=500)
+    salt = models.BinaryField(max_length=16)
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "reveal"

@@ -12,10 +12,14 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
+from audit.services import Actor, append
 from features.models import Feature
+from features.policy import active_policy
 from traces.models import FactRow, IngestReceipt
+from traces.retention import retention_days
 from traces.store import mark_dirty, time_of
 from traces.summarise import Rules, summarise
+from traces.vault import forget_originals
 from traces.vocabulary import Fact, LogEvent, Span, Summary
 
 log = logging.getLogger("clearance.settle")
@@ -46,6 +50,7 @@ def settle_dirty(limit: int = 100) -> int:
         keys: list[TraceKey] = [(bytes(trace_id), feature_id) for trace_id, feature_id in cursor.fetchall()]
         if not keys:
             return 0
+        rules = {feature_id: _rules(feature_id) for feature_id in {feature_id for _, feature_id in keys}}
         spans = _bodies(cursor, "span", keys)
         events = _bodies(cursor, "log_event", keys)
         facts = _facts(cursor, keys)
@@ -61,7 +66,7 @@ def settle_dirty(limit: int = 100) -> int:
                     [_decode_span(body) for body in spans[key]],
                     [_decode_event(body) for body in events[key]],
                     facts[key],
-                    Rules(),
+                    rules[key[1]],
                 )
             except Exception:
                 # One poisonous trace must not stop all others; its mark stays, with the number of tries.
@@ -80,6 +85,12 @@ def settle_dirty(limit: int = 100) -> int:
                 _columns(failed),
             )
         return len(keys)
+
+
+def _rules(feature_id: UUID) -> Rules:
+    """What the policy in force says about reading traces."""
+    policy = active_policy(feature_id)
+    return Rules(escalation_tools=frozenset(policy.traces.escalation_tools)) if policy else Rules()
 
 
 def _columns(keys: Sequence[TraceKey]) -> list[list[Any]]:
@@ -207,3 +218,43 @@ def forget_old_receipts() -> int:
     """Delete ingest receipts older than a day; returns how many."""
     deleted, _ = IngestReceipt.objects.filter(at__lt=datetime.now(UTC) - timedelta(days=1)).delete()
     return deleted
+
+
+def forget_expired() -> int:
+    """Delete the traces that are older than their feature's policy keeps them, and what tokens of them stood
+    for; returns how many traces. Each feature by itself and recorded where anything went.
+    """
+    forgotten = 0
+    for feature in Feature.objects.all():
+        before = datetime.now(UTC).date() - timedelta(days=retention_days(active_policy(feature.pk)))
+        with transaction.atomic(), connection.cursor() as cursor:
+            spans = 0
+            for table in ("span", "log_event"):
+                cursor.execute(
+                    f"DELETE FROM {table} WHERE feature_id = %s AND day < %s", [feature.pk, before]
+                )
+                spans += cursor.rowcount
+            # A trace that goes on keeps its summary until its last span is gone.
+            cursor.execute(
+                "DELETE FROM trace t WHERE feature_id = %s AND started_at < %s AND NOT EXISTS "
+                "(SELECT FROM span s WHERE s.trace_id = t.trace_id AND s.feature_id = t.feature_id) AND NOT EXISTS "
+                "(SELECT FROM log_event e WHERE e.trace_id = t.trace_id AND e.feature_id = t.feature_id)",
+                [feature.pk, before],
+            )
+            traces = cursor.rowcount
+            cursor.execute(
+                "DELETE FROM span_conflict WHERE feature_id = %s AND received_at < %s", [feature.pk, before]
+            )
+            originals = forget_originals(feature.pk, before)
+            if spans or traces or originals:
+                append(
+                    Actor("system", "retention"),
+                    "retention.run",
+                    feature=str(feature.pk),
+                    subject=("feature", str(feature.pk)),
+                    before=before.isoformat(),
+                    traces=traces,
+                    spans=spans,
+                )
+        forgotten += traces
+    return forgotten

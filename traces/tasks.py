@@ -4,7 +4,7 @@ import time
 
 from celery import shared_task
 
-from traces.services import ensure_partitions, forget_old_receipts, settle_dirty
+from traces.services import ensure_partitions, forget_expired, forget_old_receipts, settle_dirty
 
 _TURN_SECONDS = 30.0
 
@@ -24,3 +24,9 @@ def partitions() -> int:
     """Make the coming days' partitions and forget receipts older than a day."""
     forget_old_receipts()
     return ensure_partitions()
+
+
+@shared_task(name="traces.retention")
+def retention() -> int:
+    """Delete what is older than its policy keeps it; returns how many traces."""
+    return forget_expired()

@@ -54,6 +54,7 @@ MATRIX: dict[str, dict[str, dict[str, int]]] = {
         "POST": {**everybody(FORBIDDEN), "administrator": 400},
     },
     "features/<slug:slug>/": {"GET": roles_only()},
+    "features/<slug:slug>/policy/": {"GET": roles_only()},
     "features/<slug:slug>/people/": {"GET": roles_only(), "POST": roles_only(FORBIDDEN, lead=400)},
     "features/<slug:slug>/people/take/": {"POST": roles_only(FORBIDDEN, lead=FOUND)},
     "features/<slug:slug>/settings/": {"GET": roles_only()},

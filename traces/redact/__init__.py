@@ -6,27 +6,36 @@ never trusted.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, MutableMapping
 
-from traces.redact.recognisers import BadPattern, Finding, Recognisers
+from traces.redact.recognisers import KINDS, BadPattern, Finding, Recognisers
 from traces.redact.tokens import TOKEN_PATTERN, TokenMaker, is_token, short
 
-__all__ = ["TOKEN_PATTERN", "BadPattern", "Redactor", "is_token", "short"]
+__all__ = ["KINDS", "SECRET", "TOKEN_PATTERN", "BadPattern", "Redactor", "is_token", "short"]
+
+# A key or a password is no personal data: nobody may want it kept, whatever a policy says of the rest.
+SECRET = "secret"  # noqa: S105 - the name of a kind
 
 
 class Redactor:
     """One feature's redaction. Build once and share: it keeps no state between calls.
 
     `secret` is the feature's HMAC key (32 bytes); `patterns` are its own named RE2 patterns. Raises
-    BadPattern.
+    BadPattern. `kinds` are those of the built-in recognisers that look.
     """
 
-    def __init__(self, secret: bytes, patterns: Mapping[str, str] | None = None) -> None:
-        self._recognisers = Recognisers(patterns or {})
+    def __init__(
+        self, secret: bytes, patterns: Mapping[str, str] | None = None, kinds: Collection[str] = KINDS
+    ) -> None:
+        self._recognisers = Recognisers(patterns or {}, kinds)
         self._tokens = TokenMaker(secret)
 
-    def redact_text(self, text: str) -> tuple[str, Counter[str]]:
-        """The text with each finding replaced by its token, and how many of which kind were found."""
+    def redact_text(
+        self, text: str, originals: MutableMapping[str, str] | None = None
+    ) -> tuple[str, Counter[str]]:
+        """The text with each finding replaced by its token, and how many of which kind were found.
+        `originals` takes what each token stands for, secrets left out.
+        """
         if "[" in text:
             text = self._tokens.escape_lookalikes(text)
         findings = self._recognisers.find(text)
@@ -36,7 +45,10 @@ class Redactor:
         pieces: list[str] = []
         at = 0
         for finding in findings:
-            pieces += (text[at : finding.start], self._token(finding))
+            token = self._token(finding)
+            pieces += (text[at : finding.start], token)
+            if originals is not None and finding.kind != SECRET:
+                originals.setdefault(token, text[finding.start : finding.end])
             at = finding.end
             found[finding.kind] += 1
         return "".join([*pieces, text[at:]]), found

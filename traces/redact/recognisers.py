@@ -4,7 +4,7 @@ Kinds: email, phone, card, iban, national_id, ip, secret, and each feature's own
 """
 
 import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 import phonenumbers
@@ -135,17 +135,20 @@ _BUILT_IN: tuple[tuple[str, str, Callable[[str], str | None]], ...] = (
     ("ip", r"(?i)[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}", _ip),
 )
 
+KINDS = frozenset(kind for kind, _, _ in _BUILT_IN)
+
 
 class Recognisers:
-    """The built-in recognisers and a feature's own patterns."""
+    """The built-in recognisers, all or those of some kinds, and a feature's own patterns."""
 
-    def __init__(self, patterns: Mapping[str, str]) -> None:
+    def __init__(self, patterns: Mapping[str, str], kinds: Collection[str] = KINDS) -> None:
         self._looks: list[tuple[str, object, Callable[[str], str | None]]] = []
         self._screen = re2.Set.SearchSet(_quiet())
         for name, pattern in patterns.items():
             self._add(name, pattern, _itself)
         for kind, pattern, look in _BUILT_IN:
-            self._add(kind, pattern, look)
+            if kind in kinds:
+                self._add(kind, pattern, look)
         self._screen.Compile()
 
     def _add(self, kind: str, pattern: str, look: Callable[[str], str | None]) -> None:

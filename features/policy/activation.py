@@ -1,0 +1,72 @@
+"""Making a policy the one in force."""
+
+import hashlib
+from typing import Any
+
+import msgspec
+import rfc8785
+from django.db import transaction
+
+from audit.services import Receipt, append
+from features.acting import actor_of
+from features.models import Feature, Person, PolicyVersion
+from features.policy.active import active_version
+from features.policy.document import PolicyDocument
+from features.policy.reading import Change, changes
+from features.services import create_feature
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """What applying a policy changed; no changes: the version in force says the same already."""
+
+    feature: Feature | None  # None in a rehearsal for a feature that is not there yet
+    number: int
+    changes: list[Change]
+    receipt: Receipt | None
+
+
+def digest_of(kept: dict[str, Any]) -> bytes:
+    """SHA-256 of a kept document's canonical JSON (RFC 8785)."""
+    return hashlib.sha256(rfc8785.dumps(kept)).digest()
+
+
+@transaction.atomic
+def apply_policy(
+    document: PolicyDocument, source: str, *, by: Person | None = None, rehearse: bool = False
+) -> Applied:
+    """Make the document the feature's newest version, and the feature where there is none; the same as in
+    force makes no version. `source` is the text as it was written. With `rehearse` nothing is written.
+
+    In force with the commit: the next body is redacted, the next trace settled by it.
+    """
+    slug = document.feature.slug
+    feature = Feature.objects.select_for_update().filter(slug=slug).first()
+    newest = active_version(feature.pk) if feature else None
+    kept = document.kept()
+    found = changes(newest.document if newest else None, kept)
+    number = newest.number if newest else 0
+    if not found or rehearse:
+        return Applied(feature, number + bool(found), found, None)
+    if feature is None:
+        feature = create_feature(slug=slug, name=document.feature.name, task=document.feature.task, by=by)
+    feature.name, feature.task = document.feature.name or feature.name, document.feature.task
+    feature.save(update_fields=["name", "task"])
+    digest = digest_of(kept)
+    version = PolicyVersion.objects.create(
+        feature=feature,
+        number=number + 1,
+        document=kept,
+        digest=digest,
+        source=source,
+        activated_by=by,
+    )
+    receipt = append(
+        actor_of(by),
+        "policy.activated",
+        feature=str(feature.pk),
+        subject=("policy", str(version.pk)),
+        number=version.number,
+        digest=digest.hex(),
+        changes=len(found),
+    )
+    return Applied(feature, version.number, found, receipt)

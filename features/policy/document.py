@@ -1,0 +1,212 @@
+"""The whole of a policy, field by field as in a clearance.toml, with its defaults and what each may be."""
+
+import re
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from features.models import ROLES
+from features.policy.schemas import closed, fault_of_pattern
+from features.policy.sentences import fault_of_sentence
+
+Tier = Literal["suggest", "draft", "execute_with_approval", "execute_under_threshold"]
+Effect = Literal["read", "reversible", "irreversible"]
+Pii = Literal["drop", "tokenise", "keep"]
+# The dashboard's metrics, on any of which a trigger may watch.
+Metric = Literal[
+    "task_success",
+    "unknown_outcome",
+    "policy_violation",
+    "tool_failure",
+    "escalation",
+    "retry",
+    "completeness",
+    "over_context_budget",
+    "latency_p50",
+    "latency_p95",
+    "tokens_per_success",
+    "cost_per_success_usd",
+]
+# From the freest to the strictest is from the right to the left: an action may be stricter than its feature.
+TIERS: tuple[Tier, ...] = ("suggest", "draft", "execute_with_approval", "execute_under_threshold")
+# What redaction names by itself; a pattern of one's own has a name of its own.
+BUILT_IN_KINDS = frozenset({"email", "phone", "card", "iban", "national_id", "ip", "secret"})
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_DURATION = re.compile(r"([1-9][0-9]{0,5})([smhd])")
+_MONEY = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,6})?")
+_LONGEST = 366 * 86_400
+MOST_ACTIONS = 7
+
+
+def seconds(duration: str) -> int:
+    """`30m` in seconds. ValueError for what is no duration of at most a year."""
+    found = _DURATION.fullmatch(duration)
+    length = int(found[1]) * _UNITS[found[2]] if found else 0
+    if not 0 < length <= _LONGEST:
+        raise ValueError("must be a duration such as 30s, 10m, 24h or 7d, of a year at most")
+    return length
+
+
+def _duration(text: str) -> str:
+    seconds(text)
+    return text
+
+
+def _positive(text: str) -> str:
+    if not _MONEY.fullmatch(text) or Decimal(text) <= 0:
+        raise ValueError('must be a number above 0 in quotes, such as "500" or "49.99"')
+    return text
+
+
+def _sentence(text: str) -> str:
+    if fault := fault_of_sentence(text):
+        raise ValueError(fault)
+    if len(text.split()) < 2:
+        raise ValueError("must say the job in one sentence, such as: Resolve tier-1 billing tickets.")
+    return text
+
+
+def _zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError("must be a time zone such as UTC or Europe/Zurich")
+    return name
+
+
+def _role(name: str) -> str:
+    if name.replace("-", "_") not in ROLES:
+        raise ValueError(f"must be a role: {', '.join(ROLES)}")
+    return name.replace("-", "_")
+
+
+def _rule(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must be an expression; leave it out for none")
+    return text
+
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.:-]{0,63}$")]
+Duration = Annotated[str, AfterValidator(_duration)]
+Amount = Annotated[str, AfterValidator(_positive)]
+Expression = Annotated[str, Field(max_length=2000), AfterValidator(_rule)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Table(BaseModel):
+    """A table of the file: closed, its values of the type they are written in."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Job(Table):
+    """Who it is and what it is for."""
+
+    slug: Slug
+    name: Annotated[str, Field(max_length=120)] = ""
+    task: Annotated[str, Field(max_length=400), AfterValidator(_sentence)]
+    tier: Tier = "suggest"
+    disallowed: Annotated[tuple[Name, ...], Field(strict=False, max_length=100)] = ()
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
+    reason_for_more: Annotated[str, Field(max_length=400)] = ""
+
+
+class Budget(Table):
+    """How much of an action there may be in a time. `cost` left out: 1 each; `by` left out: the feature's."""
+
+    cost: Expression | None = None
+    limit: Amount
+    per: Literal["hour", "day", "week"]
+    by: Literal["subject", "feature"] = "feature"
+
+
+class Action(Table):
+    """One thing the agent may do with a tool. Without `under` it always needs approval; without a schema it
+    takes no arguments that the console would let through.
+    """
+
+    name: Name
+    effect: Effect
+    classes: Annotated[tuple[Name, ...], Field(strict=False, max_length=20)] = ()
+    tier: Tier | None = None
+    under: Expression | None = None
+    subject: Expression | None = None
+    once_per: Expression | None = None
+    approvers: Annotated[str, AfterValidator(_role)] = "approver"
+    quorum: Annotated[int, Field(ge=1, le=10)] = 1
+    ttl: Duration = "30m"
+    grant_ttl: Duration = "10m"
+    deadline: Duration = "5m"
+    schema_: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
+    budget: Annotated[tuple[Budget, ...], Field(strict=False, max_length=10)] = ()
+
+    @model_validator(mode="after")
+    def _closed(self) -> Self:
+        if self.schema_ is not None:
+            object.__setattr__(self, "schema_", closed(self.schema_))
+        return self
+
+
+class Limits(Table):
+    """What bounds a request; tokens of context, retries of a call, the time after a rejection."""
+
+    context_tokens: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+    retries: Annotated[int, Field(ge=0, le=100)] | None = None
+    quiet_period: Duration = "24h"
+
+
+def _pattern(pattern: str) -> str:
+    if fault := fault_of_pattern(pattern):
+        raise ValueError(fault)
+    return pattern
+
+
+Pattern = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_pattern)]
+Kind = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+
+
+class Traces(Table):
+    """How the feature's traces are kept and read."""
+
+    pii: Pii = "drop"
+    patterns: Annotated[dict[Kind, Pattern], Field(max_length=50)] = {}
+    retention_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    success: Expression | None = None
+    escalation_tools: Annotated[tuple[str, ...], Field(strict=False, max_length=50)] = ()
+
+
+class Reviews(Table):
+    """The weekly sample: how many requests, which share of them graded by two."""
+
+    sample: Annotated[int, Field(ge=1, le=500)] = 40
+    double_graded: Share = 0.2
+
+
+class Trigger(Table):
+    """A rule that rolls back by itself, holds a step, or only tells. One of the four bounds."""
+
+    metric: Metric
+    above: float | None = None
+    below: float | None = None
+    above_baseline: float | None = None
+    below_baseline: float | None = None
+    window: Duration = "10m"
+    min_n: Annotated[int, Field(ge=1, le=10_000_000)] = 200
+    then: Literal["roll_back", "hold", "tell"] = "tell"
+
+
+class PolicyDocument(Table):
+    """A policy as it is kept: every field, defaults filled in."""
+
+    feature: Job
+    action: Annotated[tuple[Action, ...], Field(strict=False, max_length=100)] = ()
+    limits: Limits = Limits()
+    traces: Traces = Traces()
+    reviews: Reviews = Reviews()
+    trigger: Annotated[tuple[Trigger, ...], Field(strict=False, max_length=50)] = ()
+
+    def kept(self) -> dict[str, Any]:
+        """The document as JSON has it: what is stored, digested and compared."""
+        return self.model_dump(mode="json", by_alias=True)
