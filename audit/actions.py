@@ -53,6 +53,18 @@ class SignInFailed(Payload, frozen=True):
     )
 
 
+class SecondFactor(Payload, frozen=True):
+    kind: str  # totp, webauthn, recovery_codes
+
+
+class IdentityLink(Payload, frozen=True):
+    account: int  # our own ID of the link
+
+
+class SessionsEnded(Payload, frozen=True):
+    sessions: int
+
+
 class PolicyActivated(Payload, frozen=True):
     number: int
     digest: str  # of the whole policy: anyone who holds its text can check it
@@ -96,6 +108,13 @@ ACTIONS: dict[str, type[Payload]] = {
     "sign_in.failed": SignInFailed,
     "sign_out.done": Empty,
     "audit.exported": Exported,
+    "sign_in.locked": Empty,
+    "sessions.ended": SessionsEnded,
+    "password.changed": Empty,
+    "second_factor.added": SecondFactor,
+    "second_factor.removed": SecondFactor,
+    "identity.linked": IdentityLink,
+    "identity.unlinked": IdentityLink,
     "policy.activated": PolicyActivated,
     "pii.revealed": PiiRevealed,
     "pii.erased": PiiErased,

@@ -57,6 +57,11 @@ class Frame:
         return self._entries("feature", self.feature) if self.feature else []
 
     @property
+    def provider(self) -> bool:
+        """Whether people may sign in by the organisation's provider."""
+        return bool(settings.OIDC)
+
+    @property
     def environment(self) -> str:
         """The installation's name, so that nobody takes staging for production."""
         return str(settings.CLEARANCE_ENVIRONMENT)

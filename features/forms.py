@@ -37,22 +37,6 @@ class Form(forms.Form):
         self.add_error(error.field if error.field in self.fields else None, str(error))
 
 
-class LoginForm(Form):
-    """Sign-in; the login is kept when the password is wrong, the password never."""
-
-    login = forms.CharField(
-        label="Login",
-        max_length=64,
-        widget=forms.TextInput({"autocomplete": "username", "autocapitalize": "none"}),
-    )
-    password = forms.CharField(
-        label="Password",
-        max_length=1000,
-        strip=False,
-        widget=forms.PasswordInput({"autocomplete": "current-password"}),
-    )
-
-
 class FeatureForm(Form):
     """Registering a feature."""
 

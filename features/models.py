@@ -91,9 +91,24 @@ class FeatureRole(UserObjectPermissionBase):
     """
 
     content_object = models.ForeignKey(Feature, on_delete=models.CASCADE)
+    # Given by the provider's groups, and taken with them; False: a person gave it.
+    by_groups = models.BooleanField(default=False, db_default=False)
 
     class Meta(UserObjectPermissionBase.Meta):
         abstract = False
+
+
+class RoleDenial(models.Model):
+    """A role that was taken from a person by hand: no group gives it back."""
+
+    feature = models.ForeignKey(Feature, on_delete=models.CASCADE, related_name="+")
+    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="+")
+    role = models.CharField(max_length=16)
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["feature", "person", "role"], name="role_denial_once")
+        ]
 
 
 class PolicyVersion(models.Model):

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from audit.queries import Seen, Wanted, search
 from features.errors import ClearanceError
 from features.forms import ROLE_WORDS, RoleForm
+from features.identity.step_up import step_up
 from features.models import ROLES, Feature, Person
 from features.pages import page, person_of
 from features.queries import feature_for, holders, roles_on
@@ -35,6 +36,7 @@ class Holding(msgspec.Struct, frozen=True):
 
 @page
 @require_http_methods(["GET", "HEAD", "POST"])
+@step_up
 def people(request: HttpRequest, slug: str) -> HttpResponse:
     """Who holds which role; POST gives one (leads)."""
     if request.method != "POST":
@@ -54,6 +56,7 @@ def people(request: HttpRequest, slug: str) -> HttpResponse:
 
 @page
 @require_POST
+@step_up
 def take(request: HttpRequest, slug: str) -> HttpResponse:
     """Take a role (leads); the page that follows offers to undo it."""
     feature = led_by_me(request, slug)

@@ -1,19 +1,21 @@
 """All writes of features, people and keys: plain functions, one transaction each."""
 
+import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from guardian.shortcuts import assign_perm, remove_perm
 
-from audit.services import append
+from audit.services import Actor, append
 from features.acting import actor_of
 from features.errors import ClearanceError, ConflictError, NotFoundError
 from features.keys import new_key
-from features.models import ROLES, SCOPES, ApiKey, Feature, Person
+from features.models import ROLES, SCOPES, ApiKey, Feature, FeatureRole, Person, RoleDenial
 from features.queries import holders, roles_on
 
 # How long a rotated key still opens.
@@ -61,6 +63,13 @@ def create_feature(*, slug: str, name: str = "", task: str = "", by: Person | No
     return feature
 
 
+def login_from(claims: Mapping[str, Any]) -> str:
+    """The login of somebody whom a provider names: the preferred user name, else what the address begins with."""
+    given = str(claims.get("preferred_username") or claims.get("email") or claims.get("sub") or "")
+    name = re.sub(r"[^a-z0-9._+-]+", "-", given.partition("@")[0].lower()).strip("-._+")
+    return name[:64] or "person"
+
+
 def made_password() -> str:
     """A password of 80 random bits that can be read aloud and typed: four groups of four."""
     letters = [secrets.choice("abcdefghijkmnpqrstuvwxyz23456789") for _ in range(16)]
@@ -77,22 +86,26 @@ def create_person(
     roles: Sequence[tuple[str, str]] = (),
     administrator: bool = False,
     by: Person | None = None,
+    by_provider: bool = False,
 ) -> tuple[Person, str]:
-    """Make a person with a local account; returns it with its password (a made one when none is given).
+    """Make a person with a local account; returns it with its password (a made one when none is given). Who comes
+    `by_provider` has none.
 
     `roles` are pairs (feature slug, role). Raises ClearanceError for a weak password, an unknown role or
     slug.
     """
     person = Person(name=name, display_name=display_name, email=email, is_administrator=administrator)
     _validated(person, exclude=["password"])
-    if password is None:
+    if by_provider:
+        password = ""
+    elif password is None:
         password = made_password()
     else:
         try:
             validate_password(password, person)
         except ValidationError as error:
             raise ClearanceError("weak_password", " ".join(error.messages), field="password") from error
-    person.set_password(password)
+    person.set_password(None if by_provider else password)
     try:
         with transaction.atomic():
             person.save(force_insert=True)
@@ -105,7 +118,8 @@ def create_person(
                 "no_feature", f"There is no feature {slug}.", "Make it first: feature create."
             )
         give_role(feature=feature, person=person, role=role, by=by)
-    append(actor_of(by), "person.created", subject=("person", str(person.pk)), administrator=administrator)
+    who = Actor("system", "sign-in") if by_provider else actor_of(by)
+    append(who, "person.created", subject=("person", str(person.pk)), administrator=administrator)
     return person, password
 
 
@@ -115,9 +129,17 @@ def give_role(*, feature: Feature, person: Person, role: str, by: Person | None 
     role = role.replace("-", "_")
     if role not in ROLES:
         raise ClearanceError("unknown_role", f"There is no role {role}.", f"Roles: {', '.join(ROLES)}.")
-    if role in roles_on(person, feature):
+    RoleDenial.objects.filter(feature=feature, person=person, role=role).delete()
+    held = FeatureRole.objects.filter(
+        user=person, content_object=feature, permission__codename=f"role_{role}", by_groups=False
+    )
+    if held.exists():
         return
     assign_perm(f"role_{role}", person, feature)
+    # What a group gave stays from now on, whatever the group says.
+    FeatureRole.objects.filter(
+        user=person, content_object=feature, permission__codename=f"role_{role}"
+    ).update(by_groups=False)
     append(
         actor_of(by),
         "role.given",
@@ -146,6 +168,7 @@ def take_role(*, feature: Feature, person: Person, role: str, by: Person | None 
             "role",
         )
     remove_perm(f"role_{role}", person, feature)
+    RoleDenial.objects.get_or_create(feature=feature, person=person, role=role)
     append(
         actor_of(by),
         "role.taken",

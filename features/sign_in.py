@@ -1,88 +1,96 @@
-"""Sign-in and sign-out of people with local accounts."""
+"""Sign-in and sign-out of people; allauth does the work, the page and its words are ours."""
 
-import hashlib
+import ipaddress
+from typing import Any
 
+from allauth.account.forms import LoginForm
+from allauth.account.views import LoginView
+from allauth.usersessions.models import UserSession
 from django.conf import settings
-from django.contrib.auth import authenticate, login, logout
-from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth import logout
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
-from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_POST
 
 from audit.services import Actor, append
 from features.acting import actor_of
-from features.forms import LoginForm
+from features.identity.sessions import session_mark
 from features.models import Person
+from features.pages import page, person_of
+
+_ENDED = {
+    "idle": "You were signed out because nothing was done here for a while. What is saved is saved.",
+    "expired": "You were signed out because the session reached its longest time.",
+    "provider": "You were signed out because your organisation's sign-in no longer answers for you.",
+}
 
 
-def _safe_next(request: HttpRequest) -> str:
-    """Where to go after: a path of this console, never another host."""
-    wanted = request.POST.get("next") or request.GET.get("next") or ""
-    safe = url_has_allowed_host_and_scheme(
-        wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-    )
-    return wanted if safe else settings.LOGIN_REDIRECT_URL
+class SignInForm(LoginForm):  # type: ignore[misc]
+    """allauth's form in our words; the login is kept when the password is wrong, the password never."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.label_suffix = ""
+        login, password = self.fields["login"], self.fields["password"]
+        login.label, password.label = "Login", "Password"
+        password.help_text = ""
+        login.widget.attrs = {"autocomplete": "username", "autocapitalize": "none"}
+        password.widget.attrs = {"autocomplete": "current-password"}
 
 
-@sensitive_post_parameters("password")
-@never_cache
-@require_http_methods(["GET", "HEAD", "POST"])
-def sign_in(request: HttpRequest) -> HttpResponse:
-    """Sign in with `login` and `password`; then on to `next` with a new session ID.
+class SignIn(LoginView):  # type: ignore[misc]
+    """Sign in with `login` and `password`, or a passkey; then on to `next` with a new session ID.
 
-    An unknown login and a wrong password get the same answer after the same work.
+    An unknown login and a wrong password get the same answer after the same work; a locked login another, whether
+    somebody has it or not.
     """
-    following = _safe_next(request)
-    if request.user.is_authenticated and request.method != "POST":
-        return redirect(following)
-    form = LoginForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        name = form.cleaned_data["login"].strip().lower()
-        # PostgreSQL takes no NUL; no login has one.
-        person = None
-        if "\x00" not in name:
-            person = authenticate(request, username=name, password=form.cleaned_data["password"])
-        if person is not None:
-            _begin_session(request, person)
-            return redirect(following)
-        _note_failure(name)
-        form.add_error(None, "This login and password do not belong together.")
-    status = 400 if form.errors else 200
-    return render(request, "accounts/login.html", {"form": form, "next": following}, status=status)
+
+    form_class = SignInForm
+    template_name = "accounts/login.html"
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.user.is_authenticated:
+            return redirect(self.get_success_url() or settings.LOGIN_REDIRECT_URL)
+        answer: HttpResponse = super().get(request, *args, **kwargs)
+        return answer
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if settings.OIDC and settings.OIDC["only"]:
+            context = self.get_context_data(form=self.form_class(request=request))
+            return render(request, self.template_name, context, status=403)
+        answer: HttpResponse = super().post(request, *args, **kwargs)
+        return answer
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        locked = any(error.code == "too_many_login_attempts" for error in form.non_field_errors().as_data())
+        if locked:
+            with transaction.atomic():
+                append(Actor("system", "sign-in"), "sign_in.locked")
+        answer: HttpResponse = self.render_to_response(self.get_context_data(form=form))
+        answer.status_code = 429 if locked else 400
+        if locked:
+            answer.headers["Retry-After"] = str(settings.LOCK_OUT_SECONDS)
+        return answer
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context: dict[str, Any] = super().get_context_data(**kwargs)
+        context["ended"] = _ENDED.get(self.request.GET.get("ended", ""), "")
+        context["provider"] = settings.OIDC
+        context["passkeys"] = not _is_address(
+            self.request.get_host().rpartition(":")[0] or self.request.get_host()
+        )
+        return context
 
 
-@transaction.atomic
-def _begin_session(request: HttpRequest, person: AbstractBaseUser) -> None:
-    """A new session for the person; no record, no session."""
-    assert isinstance(person, Person)
-    # Also for whoever signs in again: a session ID that was known before is worth nothing after.
-    request.session.flush()
-    login(request, person)
-    request.session.save()
-    append(actor_of(person, session_mark(request)), "sign_in.succeeded", subject=("person", str(person.pk)))
-
-
-@transaction.atomic
-def _note_failure(name: str) -> None:
-    """Record a failed sign-in; the login that was typed is not kept: it may be a password in the
-    wrong field.
-    """
-    known = Person.objects.filter(name=name).first() if "\x00" not in name else None
-    append(
-        Actor("system", "sign-in"),
-        "sign_in.failed",
-        subject=("person", str(known.pk)) if known else ("", ""),
-        known=known is not None,
-    )
-
-
-def session_mark(request: HttpRequest) -> str:
-    """What names a session in the record without opening it: the first 64 bits of its key's SHA-256."""
-    return hashlib.sha256((request.session.session_key or "").encode()).hexdigest()[:16]
+def _is_address(host: str) -> bool:
+    """Whether a host is an IP address: passkeys belong to names (Web Authentication, relying party identifier)."""
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 @never_cache
@@ -94,4 +102,28 @@ def sign_out(request: HttpRequest) -> HttpResponse:
         who = actor_of(request.user, session_mark(request))
         logout(request)
         append(who, "sign_out.done", subject=("person", who.id))
+    else:
+        logout(request)  # a sign-in that waits for its second factor
     return redirect(settings.LOGOUT_REDIRECT_URL)
+
+
+@page
+@transaction.atomic
+def sessions(request: HttpRequest) -> HttpResponse:
+    """Where I am signed in; POST ends all sessions but this one."""
+    person = person_of(request)
+    mine = UserSession.objects.purge_and_list(person)
+    current = request.session.session_key
+    if request.method == "POST":
+        others = [one for one in mine if one.session_key != current]
+        for one in others:
+            one.end()
+        append(
+            actor_of(person, session_mark(request)),
+            "sessions.ended",
+            subject=("person", str(person.pk)),
+            sessions=len(others),
+        )
+        return redirect("usersessions_list")
+    mine.sort(key=lambda one: one.created_at, reverse=True)
+    return render(request, "accounts/sessions.html", {"sessions": mine, "current": current})

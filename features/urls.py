@@ -1,15 +1,15 @@
 """Addresses of the features' pages and of sign-in."""
 
-from django.urls import path
+from django.urls import include, path
 
-from features import audit_page, people_page, policy_page, sign_in, views
+from features import audit_page, csp_report, people_page, policy_page, views
 
 urlpatterns = [
     path("", views.board, name="features"),
     path("favicon.ico", views.favicon),
     path("audit/", audit_page.audit, name="audit"),
-    path("accounts/login/", sign_in.sign_in, name="login"),
-    path("accounts/logout/", sign_in.sign_out, name="logout"),
+    path("accounts/", include("features.identity.urls")),
+    path("csp-report/", csp_report.csp_report, name="csp_report"),
     # Before the slugs: no feature can be named "new", see traces/urls.py for the rest below a feature.
     path("features/new/", views.register_feature, name="feature_new"),
     path("features/<slug:slug>/", views.overview, name="feature"),

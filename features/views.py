@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from features.errors import ClearanceError
 from features.forms import FeatureForm, KeyForm, RevokeForm
+from features.identity.step_up import step_up
 from features.models import ApiKey, Feature
 from features.pages import page, person_of
 from features.policy_page import shown
@@ -114,6 +115,7 @@ def settings(request: HttpRequest, slug: str) -> HttpResponse:
 
 @page
 @require_http_methods(["GET", "HEAD", "POST"])
+@step_up
 def make_key(request: HttpRequest, slug: str) -> HttpResponse:
     """Make a key (leads). It is shown in this answer and nowhere else: not in a session, not in a URL.
 
@@ -140,6 +142,7 @@ def make_key(request: HttpRequest, slug: str) -> HttpResponse:
 
 @page
 @require_POST
+@step_up
 def rotate(request: HttpRequest, slug: str, prefix: str) -> HttpResponse:
     """Make a key's successor (leads), shown in this answer and nowhere else; the old one opens seven days
     more.
@@ -154,6 +157,7 @@ def rotate(request: HttpRequest, slug: str, prefix: str) -> HttpResponse:
 
 @page
 @require_http_methods(["GET", "HEAD", "POST"])
+@step_up
 def revoke(request: HttpRequest, slug: str, prefix: str) -> HttpResponse:
     """Revoke a key (leads), confirmed by typing its start."""
     feature = led_by_me(request, slug)

@@ -268,16 +268,17 @@ class Browser:
     would hold.
     """
 
-    def __init__(self, stack: Stack, person: Any = None) -> None:
+    def __init__(self, stack: Stack, person: Any = None, *, fresh: bool = True) -> None:
         self._http = httpx.Client(base_url=stack.url, timeout=60)
         token = secrets.token_hex(16)
         self._http.cookies.set("csrftoken", token, domain="127.0.0.1")
         self._http.headers["X-CSRFToken"] = token
         if person is not None:
-            self._http.cookies.set("sessionid", self._session(person), domain="127.0.0.1")
+            self._http.cookies.set("sessionid", self._session(person, fresh), domain="127.0.0.1")
 
     @staticmethod
-    def _session(person: Any) -> str:
+    def _session(person: Any, fresh: bool) -> str:
+        """A session as sign-in makes one: just now, or so long ago that a dangerous act asks again."""
         from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
         from django.contrib.sessions.backends.db import SessionStore
 
@@ -285,6 +286,10 @@ class Browser:
         session[SESSION_KEY] = str(person.pk)
         session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
         session[HASH_SESSION_KEY] = person.get_session_auth_hash()
+        at = time.time() - (0 if fresh else 3000)
+        session["account_authentication_methods"] = [{"method": "password", "at": at}]
+        session["account_authentication_methods_user"] = str(person.pk)
+        session["clearance_began"] = session["clearance_seen"] = int(time.time())
         session.create()
         return str(session.session_key)
 

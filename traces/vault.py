@@ -6,7 +6,6 @@ in the database; the first key seals, all of them open. What is sealed names its
 row can be passed for another.
 """
 
-import base64
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
@@ -15,24 +14,19 @@ from typing import Any
 from uuid import UUID
 
 import rfc8785
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from django.conf import settings
+from cryptography.fernet import InvalidToken, MultiFernet
 from django.db import connection, transaction
 
 from audit.services import Actor, append
 from features.acting import actor_of
 from features.errors import ClearanceError
+from features.identity.sealing import cipher as _cipher
 from features.models import Feature, Person
 from traces.models import Reveal, VaultEntry
 from traces.redact import TOKEN_PATTERN, is_token
 
 SHORTEST_REASON = 10
 _BATCH = 500
-
-
-def _cipher() -> MultiFernet:
-    keys = [base64.urlsafe_b64encode(bytes.fromhex(key)) for key in settings.VAULT_KEYS]
-    return MultiFernet([Fernet(key) for key in keys])
 
 
 def _seal(cipher: MultiFernet, feature_id: UUID, token: str, original: str) -> bytes:

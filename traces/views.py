@@ -16,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
+from features.identity.step_up import step_up
 from features.models import Feature
 from features.pages import page, person_of
 from features.queries import feature_for, features_for, roles_on
@@ -146,6 +147,7 @@ def _arrival(feature: Feature) -> Arrival:
 
 @page
 @require_http_methods(["GET", "HEAD", "POST"])
+@step_up
 def start(request: HttpRequest, slug: str) -> HttpResponse:
     """How an agent sends traces. POST makes a key (leads), shown in this answer and nowhere else."""
     feature = feature_for(request.user, slug)

@@ -53,7 +53,10 @@ def card_of(document: PolicyDocument) -> Card:
         ("Context budget", f"{limits.context_tokens:,} tokens" if limits.context_tokens else "none"),
         ("Retries", str(limits.retries) if limits.retries is not None else "no cap"),
         ("After a rejection", f"the same is denied for {limits.quiet_period}"),
-        ("Weekly sample", f"{document.reviews.sample} requests, {document.reviews.double_graded:.0%} graded by two"),
+        (
+            "Weekly sample",
+            f"{document.reviews.sample} requests, {document.reviews.double_graded:.0%} graded by two",
+        ),
     ]
     if traces.escalation_tools:
         facts.append(("Hands over with", ", ".join(traces.escalation_tools)))
@@ -62,7 +65,9 @@ def card_of(document: PolicyDocument) -> Card:
     if traces.patterns:
         facts.append(("Own patterns", ", ".join(traces.patterns)))
     facts += [("Trigger", trigger_words(one)) for one in document.trigger]
-    return Card(job.task, tier, meaning, [_line(one, job.tier) for one in document.action], job.disallowed, facts)
+    return Card(
+        job.task, tier, meaning, [_line(one, job.tier) for one in document.action], job.disallowed, facts
+    )
 
 
 def _line(action: Action, of_feature: Tier) -> ActionLine:

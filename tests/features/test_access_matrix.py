@@ -49,6 +49,28 @@ MATRIX: dict[str, dict[str, dict[str, int]]] = {
     "traces/": {"GET": everybody(OK)},
     "accounts/login/": {"GET": everybody(FOUND, nobody=OK)},
     "accounts/logout/": {"GET": dict.fromkeys(WHO, 405)},
+    "accounts/inactive/": {"GET": ANYBODY},
+    "accounts/reauthenticate/": {"GET": everybody(OK), "POST": everybody(OK)},
+    "accounts/password/": {"GET": everybody(OK)},
+    "accounts/sessions/": {"GET": everybody(OK)},
+    "accounts/2fa/": {"GET": everybody(OK)},
+    "accounts/2fa/authenticate/": {"GET": dict.fromkeys(WHO, FOUND)},  # only in the midst of a sign-in
+    "accounts/2fa/reauthenticate/": {"GET": everybody(FOUND)},  # without a second factor: by password
+    "accounts/2fa/app/": {"GET": everybody(FOUND)},  # asks for a fresh proof first
+    "accounts/2fa/app/remove/": {"GET": everybody(ABSENT)},  # there is none
+    "accounts/2fa/codes/": {"GET": everybody(ABSENT)},
+    "accounts/2fa/codes/new/": {"GET": everybody(FOUND)},
+    "accounts/2fa/codes/download/": {"GET": everybody(ABSENT)},
+    "accounts/2fa/passkeys/": {"GET": everybody(OK)},
+    "accounts/2fa/passkeys/add/": {"GET": everybody(FOUND)},
+    "accounts/2fa/passkeys/login/": {"GET": everybody(FOUND)},
+    "accounts/2fa/passkeys/reauthenticate/": {"GET": everybody(FOUND)},
+    "accounts/2fa/passkeys/<int:pk>/remove/": {"GET": everybody(FOUND)},
+    "accounts/2fa/passkeys/<int:pk>/edit/": {"GET": everybody(FOUND)},
+    "accounts/links/": {"GET": everybody(OK)},
+    "accounts/oidc/<str:provider_id>/login/": {"GET": dict.fromkeys(WHO, ABSENT)},  # none is set up
+    "accounts/oidc/<str:provider_id>/callback/": {"GET": dict.fromkeys(WHO, ABSENT)},
+    "csp-report/": {"POST": dict.fromkeys(WHO, 400)},
     "features/new/": {
         "GET": {**everybody(FORBIDDEN), "administrator": OK},
         "POST": {**everybody(FORBIDDEN), "administrator": 400},
@@ -121,6 +143,8 @@ class Scene:
             .replace("<str:id>", TRACE)
             .replace("<str:span_id>", self.span)
             .replace("<str:prefix>", self.prefix)
+            .replace("<str:provider_id>", "sso")
+            .replace("<int:pk>", "1")
         )
         # The waiting page answers at once when the browser has seen something else than there is.
         return f"/{filled}" + ("?seen=something-else" if filled.endswith("wait/") else "")

@@ -119,7 +119,7 @@ WRONG = [
     ("above_baseline = 0.02", "above_baseline = nan", "above_baseline"),
     ("[limits]", "[limits", "[limits"),
     ("retries = 2", "retries = 2\nretries = 3", "retries = 2"),
-    ('task = "Resolve', 'task = 2026-01-01 #', "task"),
+    ('task = "Resolve', "task = 2026-01-01 #", "task"),
 ]
 
 
@@ -154,21 +154,29 @@ def test_each_wrong_way_is_refused_at_its_line(old: str, new: str, word: str) ->
     lines = wrong.splitlines()
     at = {fault.line for fault in refused.value.faults}
     # A syntax error is seen at the end of what could not be read: that line or the next.
-    assert any(word in lines[line - 1] or word in lines[max(line - 2, 0)] for line in at), refused.value.faults
+    assert any(word in lines[line - 1] or word in lines[max(line - 2, 0)] for line in at), (
+        refused.value.faults
+    )
 
 
 def test_all_faults_are_told_at_once_in_the_order_of_their_lines() -> None:
     wrong = POLICY.replace("SLUG", "x").replace('"USD"\n', '"usd"\n').replace("quorum = 1", "quorum = 99")
     with pytest.raises(UnreadablePolicy) as refused:
         read_policy(wrong.replace("sample = 40", "sample = 0"))
-    assert [fault.path for fault in refused.value.faults] == ["feature.currency", "action[1].quorum", "reviews.sample"]
+    assert [fault.path for fault in refused.value.faults] == [
+        "feature.currency",
+        "action[1].quorum",
+        "reviews.sample",
+    ]
 
 
 def test_a_wrong_file_changes_nothing_and_names_its_lines(stack: Stack, policy_file: Path) -> None:
     policy_file.write_text(policy_file.read_text().replace('effect = "read"', 'effect = "reed"'))
     done = stack.manage("apply", str(policy_file))
     assert done.returncode == 2
-    assert f"{policy_file}:13: action[0].effect: must be one of read, reversible or irreversible" in done.stderr
+    assert (
+        f"{policy_file}:13: action[0].effect: must be one of read, reversible or irreversible" in done.stderr
+    )
     assert not Feature.objects.filter(slug=slug_of(policy_file)).exists()
 
 
