@@ -34,6 +34,8 @@ INGEST_THREADS = env.int("CLEARANCE_INGEST_THREADS", 4)
 INGEST_MAX_WAITING = env.int("CLEARANCE_INGEST_MAX_WAITING", 256)
 # Bodies one key may have under way at once in one web process.
 INGEST_MAX_WAITING_PER_KEY = env.int("CLEARANCE_INGEST_MAX_WAITING_PER_KEY", 128)
+# Requests of one key a minute in one web process; as many may come at once.
+KEY_REQUESTS_PER_MINUTE = env.int("CLEARANCE_KEY_REQUESTS_PER_MINUTE", 30_000)
 RETENTION_DAYS = env.int("CLEARANCE_RETENTION_DAYS", 90)
 
 # --- secrets ---------------------------------------------------------------------------------------------
@@ -298,6 +300,7 @@ SERVESTATIC_USE_FINDERS = False
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["features.authentication.KeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["features.authentication.HasScope"],
+    "DEFAULT_THROTTLE_CLASSES": ["features.throttle.KeyThrottle"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "EXCEPTION_HANDLER": "features.problems.exception_handler",

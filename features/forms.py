@@ -71,6 +71,17 @@ class KeyForm(Form):
         help_text="The program and where it runs, such as: worker in staging.",
         widget=forms.TextInput({"autocomplete": "off"}),
     )
+    days = forms.ChoiceField(
+        label="It opens",
+        choices=[
+            ("", "until it is revoked"),
+            ("7", "for 7 days"),
+            ("30", "for 30 days"),
+            ("90", "for 90 days"),
+            ("365", "for a year"),
+        ],
+        required=False,
+    )
     scopes = forms.MultipleChoiceField(
         label="It may",
         choices=[(scope, SCOPE_WORDS[scope]) for scope in SCOPES],

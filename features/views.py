@@ -1,7 +1,7 @@
 """Pages of features and their settings, sign-in, and the pages that say what went wrong."""
 
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 from django.contrib import messages
@@ -133,11 +133,16 @@ def make_key(request: HttpRequest, slug: str) -> HttpResponse:
             scopes=form.cleaned_data["scopes"],
             label=form.cleaned_data["label"],
             by=person_of(request),
+            expires_at=_in_days(form.cleaned_data["days"]),
         )
     except ClearanceError as error:
         form.refuse(error)
         return _settings_page(request, feature, form, status=error.status)
     return _settings_page(request, feature, KeyForm(initial={"scopes": ["ingest"]}), clear_key=clear)
+
+
+def _in_days(days: str) -> datetime | None:
+    return datetime.now(UTC) + timedelta(days=int(days)) if days else None
 
 
 @page

@@ -20,6 +20,7 @@ from psycopg_pool import PoolTimeout
 
 from features.keys import find_key
 from features.services import note_key_used
+from features.throttle import buckets
 from traces.decode import (
     DecodeError,
     TooLarge,
@@ -92,6 +93,8 @@ class OtlpReceiver:
         if scope["method"] != "POST":
             raise Refusal(405, f"{scope['method']} is not answered here; POST an OTLP export.")
         key_id, feature_id = await self._run(_authenticate, _clear_key(headers))
+        if wait := buckets.take(key_id):
+            raise Refusal(429, "This key asks too often; try again later.", wait)
         if content_type not in _MEDIA_TYPES:
             raise Refusal(415, "The content type must be application/x-protobuf or application/json.")
         encoding = headers.get("content-encoding", "").strip().lower() or None

@@ -23,7 +23,6 @@ from features.identity.step_up import has_second_factor
 from features.models import Person
 from features.services import create_person, login_from
 
-
 # How the person who signs in now proved it; the rest of an older session is not theirs to have.
 _PROOFS = (AUTHENTICATION_METHODS_SESSION_KEY, f"{AUTHENTICATION_METHODS_SESSION_KEY}_user")
 

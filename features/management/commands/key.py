@@ -1,6 +1,8 @@
 from argparse import ArgumentParser
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from features.errors import ClearanceError
 from features.management.base import ClearanceCommand, feature_named
 from features.models import SCOPES
 from features.services import create_key
@@ -16,9 +18,15 @@ class Command(ClearanceCommand):
         create.add_argument(
             "--scope", action="append", required=True, choices=SCOPES, help="give it once for each"
         )
+        create.add_argument("--days", type=int, help="how long it opens; without: until it is revoked")
         create.add_argument("--label", default="", help="what it is for")
 
     def handle(self, *args: Any, **options: Any) -> None:
         feature = feature_named(options["slug"])
-        _, clear = create_key(feature=feature, scopes=options["scope"], label=options["label"])
+        if options["days"] is not None and options["days"] < 1:
+            raise ClearanceError("invalid", "--days must be 1 or more.")
+        expires = datetime.now(UTC) + timedelta(days=options["days"]) if options["days"] else None
+        _, clear = create_key(
+            feature=feature, scopes=options["scope"], label=options["label"], expires_at=expires
+        )
         self.stdout.write(clear)

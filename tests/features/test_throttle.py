@@ -1,0 +1,73 @@
+"""A key that asks too often is told when to come back; others are not held up."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.throttle import Buckets
+from tests.support import Client, Stack, unique
+
+
+@given(st.integers(1, 1000), st.lists(st.floats(0, 5), min_size=1, max_size=300))
+def test_never_more_than_held_and_refilled_goes_through(a_minute: int, gaps: list[float]) -> None:
+    buckets, key, now, passed = Buckets(a_minute), uuid4(), 0.0, 0
+    for gap in gaps:
+        now += gap
+        passed += buckets.take(key, now) == 0
+    assert passed <= a_minute + now * a_minute / 60 + 1e-6
+
+
+@given(st.integers(1, 1000))
+def test_whoever_waits_as_told_goes_through(a_minute: int) -> None:
+    buckets, key = Buckets(a_minute), uuid4()
+    for _ in range(a_minute):
+        assert buckets.take(key, 0.0) == 0
+    wait = buckets.take(key, 0.0)
+    assert wait > 0
+    assert buckets.take(key, float(wait)) == 0
+    assert buckets.take(uuid4(), 0.0) == 0
+
+
+def test_threads_together_get_no_more_than_one_would() -> None:
+    buckets, key, passed = Buckets(500), uuid4(), list[int]()
+
+    def ask() -> None:
+        passed.append(sum(buckets.take(key, 0.0) == 0 for _ in range(400)))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(passed) == 500
+
+
+@pytest.fixture
+def narrow(tmp_path: Path) -> Iterator[Stack]:
+    """The product with room for five requests a key and minute."""
+    stack = Stack(tmp_path / "var", extra={"CLEARANCE_KEY_REQUESTS_PER_MINUTE": "5"}).start()
+    yield stack
+    stack.stop()
+
+
+def test_the_api_and_ingest_answer_429_with_when_to_come_back(narrow: Stack) -> None:
+    slug = unique("agent")
+    narrow.manage("feature", "create", slug)
+    keys = [
+        narrow.manage("key", "create", slug, "--scope", "read", "--scope", "ingest").stdout.strip()
+        for _ in range(2)
+    ]
+    busy, quiet = (Client(narrow, slug, key) for key in keys)
+    assert [busy.get("/api/v1/traces").status_code for _ in range(5)] == [200] * 5
+    refused = busy.get("/api/v1/traces")
+    assert (refused.status_code, refused.json()["code"]) == (429, "throttled")
+    assert 1 <= int(refused.headers["Retry-After"]) <= 12
+    sent = busy.post("/v1/traces", b"")
+    assert sent.status_code == 429
+    assert int(sent.headers["Retry-After"]) >= 1
+    assert quiet.get("/api/v1/traces").status_code == 200
