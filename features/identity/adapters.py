@@ -1,5 +1,6 @@
 """What allauth asks of us: who may come in, what is recorded, which proof counts."""
 
+import logging
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
@@ -22,6 +23,8 @@ from features.identity.sessions import begin, session_mark
 from features.identity.step_up import has_second_factor
 from features.models import Person
 from features.services import create_person, login_from
+
+log = logging.getLogger("clearance.sign_in")
 
 # How the person who signs in now proved it; the rest of an older session is not theirs to have.
 _PROOFS = (AUTHENTICATION_METHODS_SESSION_KEY, f"{AUTHENTICATION_METHODS_SESSION_KEY}_user")
@@ -141,6 +144,8 @@ class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         """What the provider sent cannot be used, or it did not answer: said in one page, and recorded."""
         with transaction.atomic():
             append(Actor("system", "sign-in"), "sign_in.failed", known=False)
+        exception = kwargs.get("exception")
+        log.warning("a sign-in by the provider failed: %s %s", type(exception).__name__, str(exception)[:200])
         cancelled = str(kwargs.get("error")) == "cancelled"
         raise ImmediateHttpResponse(_refused(request, "cancelled" if cancelled else "unusable", 400))
 

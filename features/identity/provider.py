@@ -4,6 +4,7 @@ OpenID Connect Core 1.0, 3.1.3.7 (validating ID tokens) and 5.3 (UserInfo); RFC 
 """
 
 import logging
+import secrets
 import time
 from typing import Any
 
@@ -13,6 +14,7 @@ from allauth.socialaccount.adapter import get_adapter
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialLogin, SocialToken
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView, OAuth2LoginView
+from allauth.socialaccount.providers.openid_connect.provider import OpenIDConnectProvider
 from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
 from django.conf import settings
 from django.db import transaction
@@ -29,13 +31,26 @@ log = logging.getLogger("clearance.sign_in")
 # How far the provider's clock may be off, in seconds.
 LEEWAY = 60
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-_TOKENS = "clearance_provider_tokens"
+_TOKENS, _NONCES = "clearance_provider_tokens", "clearance_provider_nonces"
+
+
+class VerifiedProvider(OpenIDConnectProvider):  # type: ignore[misc]
+    """allauth's provider, which ties each ID token to the browser that asked for it by a nonce."""
+
+    def get_auth_params_from_request(self, request: HttpRequest, action: str) -> dict[str, Any]:
+        nonce = secrets.token_urlsafe(24)
+        # Some tabs may be on their way at once.
+        request.session[_NONCES] = [*request.session.get(_NONCES, [])[-7:], nonce]
+        return {**super().get_auth_params_from_request(request, action), "nonce": nonce}
 
 
 class ProviderClient(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
     """allauth's client, which checks every ID token's signature, issuer, audience and times, and knows a person by
     issuer and subject together.
     """
+
+    def get_provider(self) -> VerifiedProvider:
+        return VerifiedProvider(self.request, app=super().get_provider().app)
 
     def _decode_id_token(self, app: SocialApp, id_token: str) -> dict[str, Any]:
         return decoded(id_token, self.openid_config, app.client_id)
@@ -53,6 +68,10 @@ class ProviderClient(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
         subject = said["id_token"]["sub"]
         if said.get("userinfo", {}).get("sub", subject) != subject:
             raise OAuth2Error("The provider's user info is about somebody else.")
+        nonces = request.session.get(_NONCES, [])
+        if said["id_token"].get("nonce") not in nonces:
+            raise OAuth2Error("The ID token answers another request.")
+        request.session[_NONCES] = [one for one in nonces if one != said["id_token"]["nonce"]]
         login.account.uid = uid_of(said["id_token"]["iss"], subject)
         return login
 
@@ -77,7 +96,8 @@ def decoded(id_token: str, config: dict[str, Any], audience: str) -> dict[str, A
             raise OAuth2Error("The ID token is signed by no key of the provider.")
         claims: dict[str, Any] = jwt.decode(
             id_token,
-            key,
+            # Bare: a key set may leave the algorithm to the token, and PyJWT would guess one. Only asymmetric ones pass.
+            key.key,
             algorithms=list(_ALGORITHMS),
             audience=audience,
             issuer=config["issuer"],
