@@ -8,19 +8,24 @@ import msgspec
 from django.http import HttpRequest
 
 from features.models import Feature
+from features.policy import active_policy
 from features.problems import BadField
+from features.queries import roles_on
 from features.registry import (
     BoardPart,
     Column,
     NavItem,
     OverviewPanel,
+    SettingsPanel,
     register_board_part,
     register_nav,
     register_overview_panel,
+    register_settings_panel,
 )
 from features.window import Window
 from traces.filters import traces_url
 from traces.metrics import STEPS, MetricGroup, SeriesPoint, Step, metric_series, metrics
+from traces.models import VaultEntry
 from traces.plots import overview_plots
 from traces.queries import TraceFilter, first_trace_at, last_trace_at, list_traces
 
@@ -58,6 +63,7 @@ def register() -> None:
     register_board_part(BoardPart("traces", 100, _COLUMNS, "traces/board_cells.html", _board_rows))
     register_overview_panel(OverviewPanel("metrics", 100, "traces/overview_metrics.html", _overview))
     register_overview_panel(OverviewPanel("failures", 200, "traces/overview_failures.html", _failures))
+    register_settings_panel(SettingsPanel("vault", 100, "traces/settings_vault.html", _vault))
 
 
 def figure_urls(feature: Feature, window: Window) -> dict[str, str]:
@@ -129,6 +135,22 @@ def _overview(request: HttpRequest, feature: Feature, window: Window) -> Mapping
         "step": step,
         "steps": list(STEPS),
         "plots": overview_plots(feature, series(feature, window, step)),
+    }
+
+
+_PII_WORDS = {
+    "drop": "It is replaced by tokens before anything is stored, and the originals are dropped.",
+    "tokenise": "It is replaced by tokens before anything is stored, and the originals are sealed in the vault.",
+    "keep": "It is kept in the clear, as the policy says. Keys and passwords are still replaced.",
+}
+
+
+def _vault(request: HttpRequest, feature: Feature) -> Mapping[str, object]:
+    policy = active_policy(feature.pk)
+    return {
+        "words": _PII_WORDS[policy.traces.pii if policy else "drop"],
+        "kept": VaultEntry.objects.filter(feature=feature, sealed__isnull=False).count(),
+        "may_erase": "lead" in roles_on(request.user, feature),
     }
 
 

@@ -16,6 +16,7 @@ from features.models import Feature
 from features.pages import page
 from features.queries import feature_for
 from features.registry import trace_panels
+from traces.models import VaultEntry
 from traces.present.messages import conversation_view
 from traces.present.overview import overview
 from traces.present.panel import SpanPanel, span_panel
@@ -23,6 +24,7 @@ from traces.present.raw import raw_json, raw_span
 from traces.present.text import Budget, line
 from traces.present.waterfall import selected_by_default, waterfall
 from traces.queries import TraceDetail, find_trace, is_settling
+from traces.reveal_views import may_reveal
 from traces.summarise import conversation
 
 # Characters of stored text that a page draws at most; the raw span has the rest.
@@ -99,6 +101,7 @@ def trace_page(request: HttpRequest, slug: str, id: str) -> HttpResponse:
         "conflicts": len(detail.conflicts),
         "also": detail.also,
         "state": state,
+        "may_reveal": may_reveal(request, feature) and VaultEntry.objects.filter(feature=feature).exists(),
         "parts": _parts_of_other_rooms(request, detail),
     }
     return _varied(render(request, "traces/trace.html", context))

@@ -96,7 +96,7 @@ def decoded(id_token: str, config: dict[str, Any], audience: str) -> dict[str, A
             raise OAuth2Error("The ID token is signed by no key of the provider.")
         claims: dict[str, Any] = jwt.decode(
             id_token,
-            # Bare: a key set may leave the algorithm to the token, and PyJWT would guess one. Only asymmetric ones pass.
+            # Bare: a key set may leave the algorithm to the token, and PyJWT would guess. Only asymmetric ones pass.
             key.key,
             algorithms=list(_ALGORITHMS),
             audience=audience,

@@ -76,6 +76,14 @@ MATRIX: dict[str, dict[str, dict[str, int]]] = {
         "POST": {**everybody(FORBIDDEN), "administrator": 400},
     },
     "features/<slug:slug>/": {"GET": roles_only()},
+    "features/<slug:slug>/traces/<str:id>/reveal/": {
+        "GET": {**roles_only(FORBIDDEN, lead=OK), "on_call": OK},
+        "POST": {**roles_only(FORBIDDEN, lead=400), "on_call": 400},
+    },
+    "features/<slug:slug>/settings/erase/": {
+        "GET": roles_only(FORBIDDEN, lead=OK),
+        "POST": roles_only(FORBIDDEN, lead=400),
+    },
     "features/<slug:slug>/policy/": {"GET": roles_only()},
     "features/<slug:slug>/people/": {"GET": roles_only(), "POST": roles_only(FORBIDDEN, lead=400)},
     "features/<slug:slug>/people/take/": {"POST": roles_only(FORBIDDEN, lead=FOUND)},

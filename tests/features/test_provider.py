@@ -38,11 +38,10 @@ class Provider:
 
     def _application(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         if self.change is None or not environ["PATH_INFO"].endswith(("/token", "/userinfo")):
-            return self.server.app(environ, start)  # type: ignore[no-any-return]
+            return self.server.app(environ, start)
         answered: list[Any] = []
-        body = b"".join(
-            self.server.app(environ, lambda status, headers, info=None: answered.extend((status, headers)))
-        )
+        begin: Any = lambda status, headers, info=None: answered.extend((status, headers))  # noqa: E731
+        body = b"".join(self.server.app(environ, begin))
         changed = json.dumps(self.change(environ["PATH_INFO"], json.loads(body))).encode()
         headers = [pair for pair in answered[1] if pair[0].lower() != "content-length"]
         start(answered[0], [*headers, ("Content-Length", str(len(changed)))])
@@ -268,7 +267,7 @@ WRONG: dict[str, Callable[[Provider, Claims], str | None]] = {
     "no token": lambda provider, claims: None,
     "no JWT": lambda provider, claims: "this is no token",
     "three empty parts": lambda provider, claims: "..",
-    "unsigned": lambda provider, claims: jwt.encode(claims, None, algorithm="none"),
+    "unsigned": lambda provider, claims: jwt.encode(claims, "", algorithm="none"),
     "signed by somebody else": lambda provider, claims: provider.signed(
         claims, generate_private_key(65537, 2048)
     ),
