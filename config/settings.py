@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import dj_email_url
 from csp.constants import NONE, SELF
 from environs import Env
 
@@ -172,6 +173,8 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "settle-sweep": {"task": "traces.settle", "schedule": 5.0, "options": {"expires": 10}},
+    "deliver-sweep": {"task": "features.deliver", "schedule": 10.0, "options": {"expires": 20}},
+    "features-daily": {"task": "features.daily", "schedule": 86_400.0, "options": {"expires": 3600}},
     "audit-checkpoint": {"task": "audit.checkpoint", "schedule": 60.0, "options": {"expires": 60}},
     "retention": {"task": "traces.retention", "schedule": 3600.0, "options": {"expires": 3600}},
     "partitions": {"task": "traces.partitions", "schedule": 3600.0, "options": {"expires": 3600}},
@@ -317,6 +320,16 @@ SPECTACULAR_SETTINGS = {
     "PREPROCESSING_HOOKS": [],
     "SCHEMA_PATH_PREFIX": "/api/v1",
 }
+
+# --- mail ------------------------------------------------------------------------------------------------
+PUBLIC_HOST = _public_host
+_mail = dj_email_url.parse(env.str("CLEARANCE_SMTP_URL", "") or "console:")
+EMAIL_IS_SET_UP = bool(env.str("CLEARANCE_SMTP_URL", ""))
+EMAIL_HOST, EMAIL_PORT = _mail["EMAIL_HOST"], _mail["EMAIL_PORT"]
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail["EMAIL_HOST_USER"], _mail["EMAIL_HOST_PASSWORD"]
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail["EMAIL_USE_TLS"], _mail["EMAIL_USE_SSL"]
+EMAIL_TIMEOUT = 20
+DEFAULT_FROM_EMAIL = env.str("CLEARANCE_MAIL_FROM", f"clearance@{PUBLIC_HOST}")
 
 USE_TZ = True
 TIME_ZONE = "UTC"

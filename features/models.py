@@ -174,3 +174,40 @@ class ApiKey(models.Model):
 
     def missing(self, scopes: Iterable[str]) -> list[str]:
         return [scope for scope in scopes if scope not in self.scopes]
+
+
+class Notice(models.Model):
+    """Something that people must know, written with what caused it (features/outbox.py)."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    kind = models.CharField(max_length=40)
+    once = models.CharField(
+        max_length=200, unique=True, help_text="The occasion: the same again is no notice."
+    )
+    feature = models.ForeignKey(Feature, null=True, on_delete=models.PROTECT, related_name="+")
+    facts = models.JSONField(default=dict)
+    created_at = models.DateTimeField(db_default=Now())
+
+
+class Delivery(models.Model):
+    """One notice's way to one person by one channel: console or email; pending, delivered or failed."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    notice = models.ForeignKey(Notice, on_delete=models.CASCADE, related_name="deliveries")
+    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="+")
+    channel = models.CharField(max_length=8)
+    state = models.CharField(max_length=12)
+    attempts = models.IntegerField(default=0)
+    due_at = models.DateTimeField(db_default=Now())
+    delivered_at = models.DateTimeField(null=True)
+    seen_at = models.DateTimeField(null=True)
+    error = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["notice", "person", "channel"], name="delivery_once")
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["due_at"], condition=models.Q(state="pending"), name="delivery_due"),
+            models.Index(fields=["person", "channel"], name="delivery_of_person"),
+        ]

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -16,6 +17,7 @@ from features.acting import actor_of
 from features.errors import ClearanceError, ConflictError, NotFoundError
 from features.keys import new_key
 from features.models import ROLES, SCOPES, ApiKey, Feature, FeatureRole, Person, RoleDenial
+from features.outbox import notify
 from features.queries import holders, roles_on
 
 # How long a rotated key still opens.
@@ -140,6 +142,8 @@ def give_role(*, feature: Feature, person: Person, role: str, by: Person | None 
     FeatureRole.objects.filter(
         user=person, content_object=feature, permission__codename=f"role_{role}"
     ).update(by_groups=False)
+    if by is None or by.pk != person.pk:
+        notify("role.given", [person], once=str(uuid4()), feature=feature, role=role.replace("_", "-"))
     append(
         actor_of(by),
         "role.given",
@@ -169,6 +173,8 @@ def take_role(*, feature: Feature, person: Person, role: str, by: Person | None 
         )
     remove_perm(f"role_{role}", person, feature)
     RoleDenial.objects.get_or_create(feature=feature, person=person, role=role)
+    if by is None or by.pk != person.pk:
+        notify("role.taken", [person], once=str(uuid4()), feature=feature, role=role.replace("_", "-"))
     append(
         actor_of(by),
         "role.taken",

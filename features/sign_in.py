@@ -1,6 +1,7 @@
 """Sign-in and sign-out of people; allauth does the work, the page and its words are ours."""
 
 import ipaddress
+from datetime import UTC, datetime
 from typing import Any
 
 from allauth.account.forms import LoginForm
@@ -18,6 +19,7 @@ from audit.services import Actor, append
 from features.acting import actor_of
 from features.identity.sessions import session_mark
 from features.models import Person
+from features.outbox import notify
 from features.pages import page, person_of
 
 _ENDED = {
@@ -67,6 +69,9 @@ class SignIn(LoginView):  # type: ignore[misc]
         locked = any(error.code == "too_many_login_attempts" for error in form.non_field_errors().as_data())
         if locked:
             with transaction.atomic():
+                known = Person.objects.filter(name=str(form.data.get("login", "")).strip().lower()).first()
+                if known:
+                    notify("sign_in.locked", [known], once=f"{known.pk} {datetime.now(UTC):%Y-%m-%dT%H}")
                 append(Actor("system", "sign-in"), "sign_in.locked")
         answer: HttpResponse = self.render_to_response(self.get_context_data(form=form))
         answer.status_code = 429 if locked else 400

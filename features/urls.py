@@ -2,12 +2,13 @@
 
 from django.urls import include, path
 
-from features import audit_page, csp_report, people_page, policy_page, views
+from features import audit_page, csp_report, notices_page, people_page, policy_page, views
 
 urlpatterns = [
     path("", views.board, name="features"),
     path("favicon.ico", views.favicon),
     path("audit/", audit_page.audit, name="audit"),
+    path("notices/", notices_page.notices, name="notices"),
     path("accounts/", include("features.identity.urls")),
     path("csp-report/", csp_report.csp_report, name="csp_report"),
     # Before the slugs: no feature can be named "new", see traces/urls.py for the rest below a feature.

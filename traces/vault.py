@@ -22,6 +22,8 @@ from features.acting import actor_of
 from features.errors import ClearanceError
 from features.identity.sealing import cipher as _cipher
 from features.models import Feature, Person
+from features.outbox import notify
+from features.queries import holders
 from traces.models import Reveal, VaultEntry
 from traces.redact import TOKEN_PATTERN, is_token
 
@@ -111,6 +113,8 @@ def reveal(
     row = Reveal.objects.create(
         feature=feature, trace_id=trace_id, person=by, tokens=sorted(found), reason=reason[:500], salt=salt
     )
+    told = [person for person in holders(feature)["lead"] if person.pk != by.pk]
+    notify("pii.revealed", told, once=str(row.pk), feature=feature, who=str(by))
     append(
         actor_of(by, session),
         "pii.revealed",

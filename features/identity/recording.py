@@ -1,6 +1,7 @@
 """What allauth does is recorded: its signals become records, in the transaction of its view."""
 
 from typing import Any
+from uuid import uuid4
 
 from allauth.account.signals import password_changed, user_logged_in
 from allauth.mfa.models import Authenticator
@@ -16,6 +17,7 @@ from features.identity.groups import follow_groups, groups_in
 from features.identity.provider import keep_tokens
 from features.identity.sessions import session_mark
 from features.models import Person
+from features.outbox import notify
 
 
 def connect() -> None:
@@ -47,8 +49,13 @@ def _password_changed(request: HttpRequest, user: Person, **_: Any) -> None:
 
 
 def _factor(action: str) -> Any:
+    @transaction.atomic
     def receive(request: HttpRequest, user: Person, authenticator: Authenticator, **_: Any) -> None:
-        _about(request, user, action, kind=str(authenticator.type))
+        kind = str(authenticator.type)
+        done = action.partition(".")[2]
+        which = {"totp": "authenticator app", "webauthn": "passkey"}.get(kind, "recovery codes")
+        notify("second_factor.changed", [user], once=str(uuid4()), done=done, which=which)
+        _about(request, user, action, kind=kind)
 
     return receive
 

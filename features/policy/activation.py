@@ -10,9 +10,11 @@ from django.db import transaction
 from audit.services import Receipt, append
 from features.acting import actor_of
 from features.models import Feature, Person, PolicyVersion
+from features.outbox import notify
 from features.policy.active import active_version
 from features.policy.document import PolicyDocument
 from features.policy.reading import Change, changes
+from features.queries import holders
 from features.services import create_feature
 
 
@@ -59,6 +61,15 @@ def apply_policy(
         digest=digest,
         source=source,
         activated_by=by,
+    )
+    told = [person for person in holders(feature)["lead"] if by is None or person.pk != by.pk]
+    notify(
+        "policy.activated",
+        told,
+        once=str(version.pk),
+        feature=feature,
+        number=version.number,
+        changes=len(found),
     )
     receipt = append(
         actor_of(by),

@@ -46,6 +46,7 @@ MATRIX: dict[str, dict[str, dict[str, int]]] = {
     "api/v1/features/<slug:slug>/metrics": {"GET": BY_KEY},
     "": {"GET": everybody(OK)},
     "audit/": {"GET": everybody(OK)},
+    "notices/": {"GET": everybody(OK), "POST": everybody(FOUND)},
     "traces/": {"GET": everybody(OK)},
     "accounts/login/": {"GET": everybody(FOUND, nobody=OK)},
     "accounts/logout/": {"GET": dict.fromkeys(WHO, 405)},

@@ -28,6 +28,7 @@ class Command(ClearanceCommand):
         create.add_argument(
             "--role", action="append", default=[], type=role_on_feature, metavar="FEATURE:ROLE"
         )
+        create.add_argument("--email", default="", help="where notices go")
         create.add_argument("--administrator", action="store_true", help="may register features and people")
         create.add_argument(
             "--password-stdin", action="store_true", help="read the password from standard input"
@@ -38,6 +39,7 @@ class Command(ClearanceCommand):
         _, password = create_person(
             name=options["name"],
             display_name=options["display_name"],
+            email=options["email"],
             password=given,
             roles=options["role"],
             administrator=options["administrator"],
