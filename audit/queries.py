@@ -36,13 +36,14 @@ def records(after: int = 0, up_to: int | None = None) -> Iterator[dict[str, Any]
         after = found[-1]["number"]
 
 
-def hashes_after(after: int) -> Iterator[bytes]:
+def hashes_after(after: int, up_to: int = 2**62) -> Iterator[bytes]:
     """The records' hashes in their order: the leaves of the tree."""
     while True:
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT number, hash FROM audit.record WHERE number > %s ORDER BY number LIMIT %s",
-                [after, _BATCH],
+                "SELECT number, hash FROM audit.record WHERE number > %s AND number <= %s "
+                "ORDER BY number LIMIT %s",
+                [after, up_to, _BATCH],
             )
             found = cursor.fetchall()
         for number, digest in found:
@@ -65,6 +66,31 @@ def latest_checkpoint() -> dict[str, Any] | None:
         cursor.execute(f"SELECT {_CHECKPOINT} FROM audit.checkpoint ORDER BY size DESC LIMIT 1")
         row = cursor.fetchone()
     return dict(zip(_CHECKPOINT_NAMES, row, strict=True)) if row else None
+
+
+def checkpoint_of(size: int) -> dict[str, Any] | None:
+    """The stored checkpoint over so many records."""
+    return _checkpoint("size = %s", size)
+
+
+def checkpoint_over(number: int) -> dict[str, Any] | None:
+    """The smallest stored checkpoint that covers the record of that number."""
+    return _checkpoint("size >= %s", number)
+
+
+def _checkpoint(where: str, value: int) -> dict[str, Any] | None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {_CHECKPOINT} FROM audit.checkpoint WHERE {where} ORDER BY size LIMIT 1", [value]
+        )
+        row = cursor.fetchone()
+    return dict(zip(_CHECKPOINT_NAMES, row, strict=True)) if row else None
+
+
+def record_seen(seen: "Seen", number: int) -> dict[str, Any] | None:
+    """The record of that number, if it is there and may be seen."""
+    found = newest(seen, Wanted(before=number + 1), 1)
+    return found[0] if found and found[0]["number"] == number else None
 
 
 def can_write() -> list[str]:
@@ -107,6 +133,26 @@ def search(seen: Seen, wanted: Wanted, limit: int = 50) -> tuple[list[dict[str, 
     """(the newest records below `before`, how many there are in all whatever `before`), of what may
     be seen.
     """
+    where, values = _where(seen, wanted)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM audit.record WHERE {where}", values)
+        total = int(cursor.fetchone()[0])
+    return newest(seen, wanted, limit), total
+
+
+def newest(seen: Seen, wanted: Wanted, limit: int) -> list[dict[str, Any]]:
+    """The newest records below `before`, of what may be seen."""
+    where, values = _where(seen, wanted)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {_RECORD} FROM audit.record WHERE {where} AND number < %s "
+            "ORDER BY record.number DESC LIMIT %s",
+            [*values, wanted.before, limit],
+        )
+        return [dict(zip(_NAMES, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _where(seen: Seen, wanted: Wanted) -> tuple[str, list[Any]]:
     clauses, values = ["true"], list[Any]()
     if not seen.everything:
         clauses.append("(feature = ANY(%s) OR (subject_type = 'person' AND subject = %s) OR actor = %s)")
@@ -115,16 +161,7 @@ def search(seen: Seen, wanted: Wanted, limit: int = 50) -> tuple[list[dict[str, 
         if value := getattr(wanted, column):
             clauses.append(f"{column} = %s")
             values.append(value)
-    where = " AND ".join(clauses)
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT count(*) FROM audit.record WHERE {where}", values)
-        total = int(cursor.fetchone()[0])
-        cursor.execute(
-            f"SELECT {_RECORD} FROM audit.record WHERE {where} AND number < %s "
-            "ORDER BY record.number DESC LIMIT %s",
-            [*values, wanted.before, limit],
-        )
-        return [dict(zip(_NAMES, row, strict=True)) for row in cursor.fetchall()], total
+    return " AND ".join(clauses), values
 
 
 def newest_number() -> int:

@@ -1,5 +1,8 @@
 """All writes of the record: appending, and signing checkpoints."""
 
+import logging
+import threading
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
@@ -9,8 +12,19 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from audit.actions import canonical_payload
-from audit.queries import hashes_after, latest_checkpoint
-from audit.verifier import Tree, checkpoint_message, key_id
+from audit.models import CheckpointDelivery, Verification
+from audit.queries import checkpoint_of, checkpoints, hashes_after, latest_checkpoint, records
+from audit.verifier import Tampered, Tree, checkpoint_message, key_id, verify
+
+log = logging.getLogger("clearance.audit")
+
+_FIRST_WAIT = timedelta(seconds=5)
+_LONGEST_WAIT = timedelta(hours=1)
+
+# What this process has read of the record so far: the next checkpoint only reads what came since. Guarded by the
+# lock, and a record that is read is committed and never changes.
+_grown = Tree()
+_growing = threading.Lock()
 
 ActorKind = Literal["person", "key", "system", "operator"]
 
@@ -69,11 +83,11 @@ def make_checkpoint() -> dict[str, Any] | None:
     verifier have it.
     """
     signing = signing_key()
-    with transaction.atomic(), connection.cursor() as cursor:
+    with _growing, transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('audit.checkpoint'))")
         newest = latest_checkpoint()
-        tree = Tree()
-        for digest in hashes_after(0):
+        tree = _grown
+        for digest in hashes_after(tree.size):
             tree.add(digest)
         if (newest is not None and newest["size"] >= tree.size) or not tree.size:
             return None
@@ -87,6 +101,13 @@ def make_checkpoint() -> dict[str, Any] | None:
         cursor.execute(
             "SELECT audit.add_checkpoint(%s, %s, %s, %s, %s)", [tree.size, root, at, whose, signature]
         )
+        CheckpointDelivery.objects.bulk_create(
+            [
+                CheckpointDelivery(size=tree.size, sink=sink.name, outside=sink.outside)
+                for sink in settings.AUDIT_SINKS
+            ],
+            ignore_conflicts=True,
+        )
     return {
         "size": tree.size,
         "root": root.hex(),
@@ -94,3 +115,54 @@ def make_checkpoint() -> dict[str, Any] | None:
         "key_id": whose,
         "signature": signature.hex(),
     }
+
+
+def deliver_checkpoints(limit: int = 100) -> int:
+    """Hand due checkpoints to their sinks, each in a transaction of its own; returns how many were tried. What cannot
+    be handed over is tried again, later and later, for as long as it takes. At least once: a sink may get one twice.
+    """
+    tried = 0
+    while tried < limit and _deliver_one():
+        tried += 1
+    return tried
+
+
+@transaction.atomic
+def _deliver_one() -> bool:
+    sinks = {sink.name: sink for sink in settings.AUDIT_SINKS}
+    due = CheckpointDelivery.objects.filter(delivered_at=None, due_at__lte=datetime.now(UTC), sink__in=sinks)
+    row = due.order_by("due_at").select_for_update(skip_locked=True).first()
+    if row is None:
+        return False
+    checkpoint = checkpoint_of(row.size)
+    row.attempts += 1
+    try:
+        if checkpoint is None:
+            raise LookupError("the checkpoint is gone from the database")
+        sinks[row.sink].send(checkpoint)
+    except Exception as error:  # noqa: BLE001 - whatever a network, a bucket or a disk does
+        row.error = type(error).__name__
+        row.due_at = datetime.now(UTC) + min(_FIRST_WAIT * 2 ** min(row.attempts - 1, 12), _LONGEST_WAIT)
+        log.warning("checkpoint %s did not reach %s (%s)", row.size, row.sink, row.error)
+    else:
+        row.delivered_at, row.error = datetime.now(UTC), ""
+    row.save()
+    return True
+
+
+def verify_all() -> Verification:
+    """Verify the whole record against the stored checkpoints and keep the result, for the page. It proves nothing to
+    whoever does not trust this machine: for them there is audit/verifier.py.
+    """
+    try:
+        # Checkpoints first: none may speak of a record that was appended after the records were read.
+        stored = checkpoints()
+        verdict = verify(records(), signing_key().public_key(), stored)
+        made = Verification(up_to=verdict.records)
+    except Tampered as error:
+        log.critical("the audit record is not as it was: %s", error)
+        made = Verification(up_to=max(error.number - 1, 0), bad_number=error.number, why=error.why[:300])
+    with transaction.atomic():
+        Verification.objects.all().delete()
+        made.save()
+    return made

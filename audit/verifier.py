@@ -231,6 +231,23 @@ def _check(
         raise Tampered(first, f"the records up to {tree.size} are not those of the {whose} checkpoint")
 
 
+def prove(proof: Mapping[str, Any], public: Ed25519PublicKey) -> int:
+    """Check that a record stood where its proof says, under a signed checkpoint; returns the record's number. A proof
+    is {"record", "path": [hexadecimal], "checkpoint"}, as the audit page gives it. Raises Tampered.
+    """
+    record, checkpoint = proof["record"], proof["checkpoint"]
+    number = int(record["number"])
+    if not is_signed(checkpoint, public):
+        raise Tampered(number, "its checkpoint is not signed by the pinned key")
+    claimed = record_hash(record)
+    if bytes.fromhex(record["hash"]) != claimed:
+        raise Tampered(number, "its content does not give its hash")
+    path = [bytes.fromhex(step) for step in proof["path"]]
+    if not is_included(claimed, number - 1, checkpoint["size"], path, bytes.fromhex(checkpoint["root"])):
+        raise Tampered(number, "the checkpoint does not include it")
+    return number
+
+
 # --- the command line ------------------------------------------------------------------------------------
 
 
@@ -265,13 +282,20 @@ def read_list(path: str | None, name: str) -> list[dict[str, Any]]:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Verify an audit export, offline.")
-    parser.add_argument("file", help="what `manage.py audit export` wrote")
+    parser.add_argument("file", nargs="?", help="what `manage.py audit export` wrote")
+    parser.add_argument("--proof", help="the proof of one record, as the audit page gives it")
     parser.add_argument("--public-key", required=True, help="the pinned Ed25519 public key, PEM")
     parser.add_argument("--checkpoints", help="checkpoints kept outside, JSON lines")
     parser.add_argument("--receipts", help="receipts kept outside, JSON lines with number and hash")
     given = parser.parse_args(arguments)
     try:
         public = read_public_key(given.public_key)
+        if given.proof:
+            number = prove(json.loads(Path(given.proof).read_text(encoding="utf-8")), public)
+            print(f"record {number} stood there when the checkpoint was signed")
+            return 0
+        if not given.file:
+            parser.error("name the export, or a proof with --proof")
         inside = [line["checkpoint"] for line in _lines(given.file) if "checkpoint" in line]
         records = (line["record"] for line in _lines(given.file) if "record" in line)
         outside = read_list(given.checkpoints, "checkpoint")

@@ -12,6 +12,7 @@ import dj_email_url
 from csp.constants import NONE, SELF
 from environs import Env
 
+from audit.sinks import sinks_from
 from features.identity.configuration import allauth_apps, oidc_from_environment
 from runtime.state import StateFolder
 
@@ -47,6 +48,9 @@ REDACTION_KEY = env.str("CLEARANCE_REDACTION_KEY", "") or STATE.secret("redactio
 
 # The Ed25519 seed, 64 hexadecimal digits, that signs the audit record's checkpoints.
 AUDIT_SIGNING_KEY = env.str("CLEARANCE_AUDIT_SIGNING_KEY", "") or STATE.secret("audit-signing-key")
+
+# Where checkpoints go besides the database (audit/sinks.py).
+AUDIT_SINKS = sinks_from(env.list("CLEARANCE_AUDIT_SINKS", []), env.str("CLEARANCE_AUDIT_WEBHOOK_SECRET", ""))
 
 # What the vault of originals is sealed with: 64 hexadecimal digits each, the newest first; older ones still open.
 VAULT_KEYS = env.list("CLEARANCE_VAULT_KEYS", []) or [STATE.secret("vault-key")]
@@ -175,6 +179,7 @@ CELERY_BEAT_SCHEDULE = {
     "settle-sweep": {"task": "traces.settle", "schedule": 5.0, "options": {"expires": 10}},
     "deliver-sweep": {"task": "features.deliver", "schedule": 10.0, "options": {"expires": 20}},
     "features-daily": {"task": "features.daily", "schedule": 86_400.0, "options": {"expires": 3600}},
+    "audit-verify": {"task": "audit.verify", "schedule": 3600.0, "options": {"expires": 3600}},
     "audit-checkpoint": {"task": "audit.checkpoint", "schedule": 60.0, "options": {"expires": 60}},
     "retention": {"task": "traces.retention", "schedule": 3600.0, "options": {"expires": 3600}},
     "partitions": {"task": "traces.partitions", "schedule": 3600.0, "options": {"expires": 3600}},

@@ -1,23 +1,48 @@
 """The page of the audit record; it stands here because it must know who may see what."""
 
+import csv
+import io
 import json
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from django.http import HttpRequest, HttpResponse
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import connection, transaction
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from audit.actions import ACTIONS
-from audit.queries import Seen, Wanted, latest_checkpoint, newest_number, search
+from audit.models import CheckpointDelivery, Verification
+from audit.queries import (
+    Seen,
+    Wanted,
+    checkpoint_over,
+    hashes_after,
+    latest_checkpoint,
+    newest,
+    newest_number,
+    record_seen,
+    search,
+)
+from audit.services import append
+from audit.verifier import inclusion_proof
+from features.acting import actor_of
+from features.errors import ConflictError
+from features.identity.sessions import session_mark
 from features.models import ApiKey, Feature, Person
 from features.pages import page, person_of
 from features.problems import BadField
 from features.queries import features_for
 
 _PAGE = 50
+_BATCH = 1000
+_CSV = "number at actor_kind actor session action feature subject_type subject payload hash".split()
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -44,7 +69,7 @@ def audit(request: HttpRequest) -> HttpResponse:
     person = person_of(request)
     mine = list(features_for(person))
     wanted = _wanted(request, mine)
-    seen = Seen(person.is_administrator, [str(feature.pk) for feature in mine], str(person.pk))
+    seen = _seen(person, mine)
     found, total = search(seen, wanted, _PAGE + 1)
     context = {
         "lines": _lines(found[:_PAGE], mine),
@@ -56,9 +81,94 @@ def audit(request: HttpRequest) -> HttpResponse:
         "filtered": any(request.GET.get(name) for name in ("action", "feature", "actor", "subject")),
         "newest": newest_number(),
         "checkpoint": _checkpoint(),
+        "verification": Verification.objects.first(),
+        "outside": CheckpointDelivery.objects.filter(outside=True, delivered_at__isnull=False)
+        .order_by("-size")
+        .first(),
+        "waiting": CheckpointDelivery.objects.filter(outside=True, delivered_at=None)
+        .order_by("size")
+        .first(),
+        "sinks": settings.AUDIT_SINKS,
         "everything": person.is_administrator,
     }
     return render(request, "features/audit.html", context)
+
+
+def _seen(person: Person, mine: list[Feature]) -> Seen:
+    return Seen(person.is_administrator, [str(feature.pk) for feature in mine], str(person.pk))
+
+
+@page
+@require_safe
+def proof(request: HttpRequest, number: int) -> HttpResponse:
+    """The proof that a record stood in the log when a checkpoint was signed, for audit/verifier.py --proof. 404 for
+    what may not be seen, as for what is not there; 409 while no checkpoint covers it.
+    """
+    person = person_of(request)
+    record = record_seen(_seen(person, list(features_for(person))), number)
+    if record is None:
+        raise Http404(f"There is no record {number}, or none that you may see.")
+    checkpoint = checkpoint_over(number)
+    if checkpoint is None:
+        raise ConflictError(
+            "no_checkpoint",
+            "No checkpoint covers this record yet.",
+            "One is signed each minute: try again then.",
+        )
+    leaves = list(hashes_after(0, checkpoint["size"]))
+    path = [step.hex() for step in inclusion_proof(leaves, number - 1)]
+    answer = HttpResponse(
+        json.dumps({"record": record, "path": path, "checkpoint": checkpoint}, indent=1),
+        content_type="application/json",
+    )
+    answer["Content-Disposition"] = f'attachment; filename="record-{number}-proof.json"'
+    return answer
+
+
+@page
+@require_safe
+def export(request: HttpRequest, form: str) -> StreamingHttpResponse:
+    """What the page shows with these filters, all of it, the newest first: CSV or JSON lines. Recorded."""
+    person = person_of(request)
+    mine = list(features_for(person))
+    seen, wanted = _seen(person, mine), _wanted(request, mine)
+    with transaction.atomic():
+        _, total = search(seen, wanted, 1)
+        append(actor_of(person, session_mark(request)), "audit.exported", records=total)
+    kind = "text/csv; charset=utf-8" if form == "csv" else "application/jsonl"
+    answer = StreamingHttpResponse(_lines_of(seen, wanted, form), content_type=kind)
+    answer["Content-Disposition"] = f'attachment; filename="audit.{form}"'
+    return answer
+
+
+async def _lines_of(seen: Seen, wanted: Wanted, form: str) -> AsyncIterator[str]:
+    """A batch at a time, so that memory does not grow with the record."""
+    if form == "csv":
+        yield ",".join(_CSV) + "\r\n"
+    while True:
+        found = await sync_to_async(_batch)(seen, wanted)
+        if form == "csv":
+            yield "".join(_csv_line(record) for record in found)
+        else:
+            yield "".join(json.dumps(record) + "\n" for record in found)
+        if len(found) < _BATCH:
+            return
+        wanted = msgspec.structs.replace(wanted, before=found[-1]["number"])
+
+
+def _batch(seen: Seen, wanted: Wanted) -> list[dict[str, Any]]:
+    try:
+        return newest(seen, wanted, _BATCH)
+    finally:
+        connection.close()
+
+
+def _csv_line(record: dict[str, Any]) -> str:
+    """A line of RFC 4180; a cell that a spreadsheet would take for a formula gets an apostrophe before it."""
+    cells = [str(record[name]) for name in _CSV]
+    out = io.StringIO()
+    csv.writer(out).writerow([f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells])
+    return out.getvalue()
 
 
 def _wanted(request: HttpRequest, mine: list[Feature]) -> Wanted:

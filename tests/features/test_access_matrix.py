@@ -8,6 +8,7 @@ from http import HTTPStatus
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from audit.services import make_checkpoint
 from features.models import ROLES, Feature, Person
 from features.services import create_feature, create_key, create_person
 from tests.support import Browser, Stack, unique
@@ -46,6 +47,10 @@ MATRIX: dict[str, dict[str, dict[str, int]]] = {
     "api/v1/features/<slug:slug>/metrics": {"GET": BY_KEY},
     "": {"GET": everybody(OK)},
     "audit/": {"GET": everybody(OK)},
+    # Record 1 is somebody else's: only administrators see all of the record.
+    "audit/<int:number>/proof.json": {"GET": {**everybody(ABSENT), "administrator": OK}},
+    "audit/export.csv": {"GET": everybody(OK)},
+    "audit/export.jsonl": {"GET": everybody(OK)},
     "notices/": {"GET": everybody(OK), "POST": everybody(FOUND)},
     "traces/": {"GET": everybody(OK)},
     "accounts/login/": {"GET": everybody(FOUND, nobody=OK)},
@@ -128,6 +133,7 @@ class Scene:
         while settle_dirty():
             pass
         self.prefix = key.prefix
+        make_checkpoint()
         from traces.queries import find_trace
 
         found = find_trace([self.feature], TRACE)
@@ -154,6 +160,7 @@ class Scene:
             .replace("<str:prefix>", self.prefix)
             .replace("<str:provider_id>", "sso")
             .replace("<int:pk>", "1")
+            .replace("<int:number>", "1")
         )
         # The waiting page answers at once when the browser has seen something else than there is.
         return f"/{filled}" + ("?seen=something-else" if filled.endswith("wait/") else "")

@@ -1,10 +1,20 @@
 """The page of the record shows a person what concerns their features and themselves, nothing of others."""
 
-import pytest
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
 
+import pytest
+from django.db import transaction
+
+from audit.queries import records
+from audit.services import Actor, append, make_checkpoint, verify_all
 from features.models import Person
 from features.services import create_feature, create_person
-from tests.support import Browser, Stack, unique
+from tests.support import ROOT, Browser, Stack, unique
 
 
 @pytest.fixture
@@ -64,3 +74,70 @@ def test_filters_narrow_and_a_bad_one_says_so(stack: Stack, two_leads: list[tupl
         assert browser.get("/audit/", bad).status_code == 400
     assert browser.get("/audit/", {"before": "1"}).status_code == 200
     assert browser.get("/audit/", {"actor": "\x00", "subject": "x" * 500}).status_code == 200
+
+
+def test_a_proof_of_a_record_holds_offline_and_breaks_with_any_change(
+    stack: Stack, two_leads: list[tuple[Person, str]], tmp_path: Path
+) -> None:
+    (first, _), (second, _) = two_leads
+    mine = next(one for one in records() if one["actor"] == str(first.pk))
+    make_checkpoint()
+    got = Browser(stack, first).get(f"/audit/{mine['number']}/proof.json")
+    assert got.status_code == 200
+    assert Browser(stack, second).get(f"/audit/{mine['number']}/proof.json").status_code == 404
+    assert Browser(stack, second).get("/audit/99999999/proof.json").status_code == 404
+    key, proof = tmp_path / "key.pem", tmp_path / "proof.json"
+    key.write_text(stack.manage("audit", "public-key").stdout)
+
+    def verified(text: str) -> subprocess.CompletedProcess[str]:
+        proof.write_text(text)
+        command = [sys.executable, "-I", str(ROOT / "audit/verifier.py"), "--proof", str(proof)]
+        return subprocess.run(
+            [*command, "--public-key", str(key)], capture_output=True, text=True, timeout=60
+        )
+
+    assert verified(got.text).returncode == 0
+    for changed in ({"actor": "somebody else"}, {"number": mine["number"] + 1}, {"action": "role.taken"}):
+        said = json.loads(got.text)
+        said["record"] |= changed
+        assert verified(json.dumps(said)).returncode == 1
+    said = json.loads(got.text)
+    said["checkpoint"]["size"] += 1
+    assert verified(json.dumps(said)).returncode == 1
+    assert verified("{}").returncode == 2
+
+
+def test_an_export_holds_what_the_page_shows_and_no_formula(
+    stack: Stack, two_leads: list[tuple[Person, str]]
+) -> None:
+    (first, mine), (_, other) = two_leads
+    with transaction.atomic():
+        append(
+            Actor("person", str(first.pk), "=HYPERLINK(1)"),
+            "sign_out.done",
+            subject=("person", str(first.pk)),
+        )
+    browser = Browser(stack, first)
+    lines = [json.loads(line) for line in browser.get("/audit/export.jsonl").text.splitlines()]
+    rows = list(csv.DictReader(io.StringIO(browser.get("/audit/export.csv").text)))
+    # The first export is itself in the second.
+    assert [row["hash"] for row in rows[1:]] == [line["hash"] for line in lines]
+    assert rows[0]["action"] == "audit.exported"
+    assert any(mine in line["payload"] for line in lines)
+    assert not any(other in line["payload"] for line in lines)
+    assert "'=HYPERLINK(1)" in {row["session"] for row in rows}
+    filtered = browser.get("/audit/export.jsonl", {"action": "sign_out.done"}).text.splitlines()
+    assert {json.loads(line)["action"] for line in filtered} == {"sign_out.done"}
+    assert browser.get("/audit/export.csv", {"action": "no.such"}).status_code == 400
+
+
+def test_the_page_says_how_far_it_is_verified_and_what_may_be_claimed(
+    stack: Stack, two_leads: list[tuple[Person, str]]
+) -> None:
+    make_checkpoint()
+    verified = verify_all()
+    page = Browser(stack, two_leads[0][0]).get("/audit/").text
+    assert verified.bad_number is None
+    assert f"up to record {verified.up_to:,}" in page
+    assert "A compromised application can append lies, not change the past." in page
+    assert "no sink is set up" in page

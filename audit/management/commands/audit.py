@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from audit import queries, verifier
-from audit.services import Actor, append, make_checkpoint, public_key_pem, signing_key
+from audit.services import Actor, append, deliver_checkpoints, make_checkpoint, public_key_pem, signing_key
 
 
 class Command(BaseCommand):
@@ -58,6 +58,7 @@ class Command(BaseCommand):
 
     def _checkpoint(self, options: dict[str, Any]) -> None:
         made = make_checkpoint() or queries.latest_checkpoint()
+        deliver_checkpoints()
         if made is None:
             raise CommandError("there is no record to sign yet", returncode=2)
         self.stdout.write(json.dumps(made))
