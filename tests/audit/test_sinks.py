@@ -151,9 +151,9 @@ def test_a_bucket_keeps_each_checkpoint_locked(monkeypatch: pytest.MonkeyPatch) 
         made = checkpointed(sinks_from([f"s3://evidence/console?endpoint={endpoint}&lock_days=30"], ""))
         key = f"console/checkpoints/{made['size']:020d}.json"
         assert json.loads(client.get_object(Bucket="evidence", Key=key)["Body"].read()) == made
-        kept = client.get_object_retention(Bucket="evidence", Key=key)["Retention"]
-        assert kept["Mode"] == "COMPLIANCE"
-        assert kept["RetainUntilDate"] > datetime.now(UTC) + timedelta(days=29)
+        kept = client.head_object(Bucket="evidence", Key=key)
+        assert kept["ObjectLockMode"] == "COMPLIANCE"
+        assert kept["ObjectLockRetainUntilDate"] > datetime.now(UTC) + timedelta(days=29)
         version = client.list_object_versions(Bucket="evidence")["Versions"][0]["VersionId"]
         with pytest.raises(client.exceptions.ClientError):
             client.delete_object(Bucket="evidence", Key=key, VersionId=version)
