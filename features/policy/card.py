@@ -103,7 +103,8 @@ def _answer(action: Action, tier: Tier) -> tuple[str, str | None, bool]:
 def _budget(budget: Budget) -> str:
     what = budget.limit if budget.cost else f"{budget.limit} times"
     whose = "each subject" if budget.by == "subject" else "the feature"
-    return f"{what} a {budget.per} for {whose}"
+    article = "an" if budget.per == "hour" else "a"
+    return f"{what} {article} {budget.per} for {whose}"
 
 
 def trigger_words(trigger: Trigger) -> str:

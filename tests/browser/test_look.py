@@ -5,8 +5,18 @@ themes.
 import pytest
 from playwright.sync_api import expect
 
+from features.policy import read_policy
+from features.policy.activation import apply_policy
 from tests.browser.conftest import Visit, send_capture
+from tests.features.test_policy import POLICY
 from tests.support import Client
+
+
+def give_policy(client: Client) -> None:
+    """The policy with every field, and a second version of it."""
+    text = POLICY.replace("SLUG", client.slug)
+    for version in (text, text.replace("quorum = 1", "quorum = 2")):
+        apply_policy(read_policy(version).document, version)
 
 
 def pages(client: Client, trace_id: str) -> list[str]:
@@ -20,6 +30,15 @@ def pages(client: Client, trace_id: str) -> list[str]:
         f"{feature}traces/{trace_id}/",
         f"{feature}settings/",
         f"{feature}people/",
+        f"{feature}policy/",
+        f"{feature}settings/erase/",
+        f"{feature}traces/{trace_id}/reveal/",
+        "/notices/",
+        "/accounts/2fa/",
+        "/accounts/password/",
+        "/accounts/sessions/",
+        "/accounts/links/",
+        "/accounts/reauthenticate/",
         f"{feature}start/",
         "/traces/",
         "/traces/?q=none",
@@ -31,6 +50,7 @@ def pages(client: Client, trace_id: str) -> list[str]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_violates_accessibility_rules(visit: Visit, client: Client, scheme: str) -> None:
     trace_id = send_capture(client, "openinference-langgraph")
+    give_policy(client)
     visitor = visit(client.slug, color_scheme=scheme)
     visitor.go("/accounts/login/")
     found = {"login": visitor.violations()}
