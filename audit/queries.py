@@ -68,6 +68,23 @@ def latest_checkpoint() -> dict[str, Any] | None:
     return dict(zip(_CHECKPOINT_NAMES, row, strict=True)) if row else None
 
 
+def partition_size() -> int:
+    """How many records a partition holds."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT audit.partition_size()")
+        return int(cursor.fetchone()[0])
+
+
+def archived() -> dict[str, Any] | None:
+    """What was archived and dropped, as the verifier takes it; None: nothing."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT size, encode(hash, 'hex'), at, subtrees FROM audit.archived")
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    return {"size": row[0], "hash": row[1], "at": row[2], "subtrees": [bytes(one).hex() for one in row[3]]}
+
+
 def checkpoint_of(size: int) -> dict[str, Any] | None:
     """The stored checkpoint over so many records."""
     return _checkpoint("size = %s", size)
@@ -99,10 +116,10 @@ def can_write() -> list[str]:
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT t.name || ': ' || p.privilege FROM "
-            "(VALUES ('audit.record'), ('audit.head'), ('audit.checkpoint')) t (name), (VALUES ('INSERT'), "
+            "SELECT t.oid::regclass || ': ' || p.privilege FROM pg_class t, (VALUES ('INSERT'), "
             "('UPDATE'), ('DELETE'), ('TRUNCATE'), ('REFERENCES'), ('TRIGGER')) p (privilege) "
-            "WHERE has_table_privilege(t.name, p.privilege) "
+            "WHERE t.relnamespace = 'audit'::regnamespace AND t.relkind IN ('r', 'p') "
+            "AND has_table_privilege(t.oid, p.privilege) "
             "UNION ALL SELECT 'becomes ' || rolname FROM pg_roles "
             "WHERE rolname IN ('audit_owner', 'clearance_owner') AND pg_has_role(oid, 'MEMBER') "
             "UNION ALL SELECT 'is a superuser' FROM pg_roles WHERE rolname = current_user AND rolsuper "

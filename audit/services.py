@@ -10,10 +10,19 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 
 from audit.actions import canonical_payload
 from audit.models import CheckpointDelivery, Verification
-from audit.queries import checkpoint_of, checkpoints, hashes_after, latest_checkpoint, records
+from audit.queries import (
+    archived,
+    checkpoint_of,
+    checkpoints,
+    hashes_after,
+    latest_checkpoint,
+    partition_size,
+    records,
+)
 from audit.verifier import Tampered, Tree, checkpoint_message, key_id, verify
 
 log = logging.getLogger("clearance.audit")
@@ -77,44 +86,54 @@ def public_key_pem(public: Ed25519PublicKey) -> str:
 
 
 def make_checkpoint() -> dict[str, Any] | None:
-    """Sign the root over all records and store it; None when nothing came since the newest one.
+    """Sign the root over all records and store it, and over each full partition on the way, so that it can be archived;
+    None when nothing came since the newest one.
 
     Returns {"size", "root", "at", "key_id", "signature"}, hexadecimal where bytes, as the export and the
     verifier have it.
     """
-    signing = signing_key()
     with _growing, transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('audit.checkpoint'))")
         newest = latest_checkpoint()
-        tree = _grown
+        signed = newest["size"] if newest else 0
+        partition = partition_size()
+        tree = _tree_so_far()
         for digest in hashes_after(tree.size):
             tree.add(digest)
-        if (newest is not None and newest["size"] >= tree.size) or not tree.size:
-            return None
-        cursor.execute(
-            "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
-        )
-        at: str = cursor.fetchone()[0]
-        root = tree.root()
-        signature = signing.sign(checkpoint_message(tree.size, root, at))
-        whose = key_id(signing.public_key())
-        cursor.execute(
-            "SELECT audit.add_checkpoint(%s, %s, %s, %s, %s)", [tree.size, root, at, whose, signature]
-        )
-        CheckpointDelivery.objects.bulk_create(
-            [
-                CheckpointDelivery(size=tree.size, sink=sink.name, outside=sink.outside)
-                for sink in settings.AUDIT_SINKS
-            ],
-            ignore_conflicts=True,
-        )
-    return {
-        "size": tree.size,
-        "root": root.hex(),
-        "at": at,
-        "key_id": whose,
-        "signature": signature.hex(),
-    }
+            if tree.size % partition == 0 and tree.size > signed:
+                _sign(cursor, tree)
+                signed = tree.size
+        if tree.size > signed:
+            _sign(cursor, tree)
+        made = latest_checkpoint()
+    return made if made != newest else None
+
+
+def _tree_so_far() -> Tree:
+    """What this process has read; at first what was archived."""
+    if not _grown.size and (gone := archived()):
+        _grown.grow_from(gone["size"], gone["subtrees"])
+    return _grown
+
+
+def _sign(cursor: CursorWrapper, tree: Tree) -> None:
+    cursor.execute(
+        "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+    )
+    at: str = cursor.fetchone()[0]
+    root, signing = tree.root(), signing_key()
+    signature = signing.sign(checkpoint_message(tree.size, root, at))
+    cursor.execute(
+        "SELECT audit.add_checkpoint(%s, %s, %s, %s, %s)",
+        [tree.size, root, at, key_id(signing.public_key()), signature],
+    )
+    CheckpointDelivery.objects.bulk_create(
+        [
+            CheckpointDelivery(size=tree.size, sink=sink.name, outside=sink.outside)
+            for sink in settings.AUDIT_SINKS
+        ],
+        ignore_conflicts=True,
+    )
 
 
 def deliver_checkpoints(limit: int = 100) -> int:
@@ -157,7 +176,9 @@ def verify_all() -> Verification:
     try:
         # Checkpoints first: none may speak of a record that was appended after the records were read.
         stored = checkpoints()
-        verdict = verify(records(), signing_key().public_key(), stored)
+        gone = archived()
+        after = gone["size"] if gone else 0
+        verdict = verify(records(after), signing_key().public_key(), stored, archived=gone)
         made = Verification(up_to=verdict.records)
     except Tampered as error:
         log.critical("the audit record is not as it was: %s", error)
@@ -166,3 +187,34 @@ def verify_all() -> Verification:
         Verification.objects.all().delete()
         made.save()
     return made
+
+
+def become_record_owner() -> None:
+    """Act as the owner of the record on this connection. Raises ProgrammingError for the application's role, which
+    cannot; the owner's (CLEARANCE_ROLE=owner) can.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SET ROLE audit_owner")
+
+
+def drop_archived(upto: dict[str, Any]) -> None:
+    """Drop the partitions that an archive holds and keep what verifying needs of them, `upto` as
+    verifier.verify_archive gives it. Only after `become_record_owner`.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT audit.partition_size()")
+        size = cursor.fetchone()[0]
+        cursor.execute("SELECT coalesce(max(size), 0) FROM audit.archived")
+        gone = cursor.fetchone()[0]
+        for part in range(gone // size, upto["size"] // size):
+            cursor.execute(f"DROP TABLE audit.record_{part:06d}")
+        cursor.execute("DELETE FROM audit.archived")
+        cursor.execute(
+            "INSERT INTO audit.archived (size, hash, at, subtrees) VALUES (%s, %s, %s, %s)",
+            [
+                upto["size"],
+                bytes.fromhex(upto["hash"]),
+                upto["at"],
+                [bytes.fromhex(one) for one in upto["subtrees"]],
+            ],
+        )

@@ -85,6 +85,14 @@ class Tree:
         self._full.append(node)
         self.size += 1
 
+    def grow_from(self, size: int, subtrees: list[str]) -> None:
+        """Go on after `size` leaves, of which only the roots of the full subtrees are known."""
+        self.size, self._full = size, [bytes.fromhex(one) for one in subtrees]
+
+    def subtrees(self) -> list[str]:
+        """The roots of the full subtrees, the largest first, hexadecimal."""
+        return [one.hex() for one in self._full]
+
     def root(self) -> bytes:
         """The root hash; of no leaves the hash of nothing."""
         if not self._full:
@@ -176,8 +184,14 @@ def verify(
     inside: Iterable[Mapping[str, Any]] = (),
     outside: Iterable[Mapping[str, Any]] = (),
     receipts: Iterable[Mapping[str, Any]] = (),
+    archived: Mapping[str, Any] | None = None,
 ) -> Verdict:
-    """Check chain, numbers, roots, signatures and receipts. Raises Tampered, naming the first bad record."""
+    """Check chain, numbers, roots, signatures and receipts. Raises Tampered, naming the first bad record.
+
+    `archived` says that the records begin after those of an archive: its "size", the "hash" and time "at" of its last
+    record and the roots of its "subtrees", hexadecimal. It counts only if a signed checkpoint of that size has the
+    root that the subtrees give; what a checkpoint or receipt says of the archive's inside is left to the archive.
+    """
     pinned = {checkpoint["size"]: checkpoint for checkpoint in outside}
     stored = {checkpoint["size"]: checkpoint for checkpoint in inside}
     for size, checkpoint in sorted(pinned.items()):
@@ -187,6 +201,12 @@ def verify(
     promised = {receipt["number"]: receipt["hash"] for receipt in receipts}
     tree = Tree()
     previous, latest, proven = GENESIS, "", 0
+    if archived is not None:
+        tree, previous, latest = _after(archived, [*pinned.values(), *stored.values()], public)
+        proven = tree.size if tree.size in pinned else 0
+        for held in (pinned, stored, promised):
+            for number in [number for number in held if number <= tree.size]:
+                del held[number]
     for record in records:
         number = tree.size + 1
         try:
@@ -217,6 +237,38 @@ def verify(
         why = f"it is missing; a checkpoint or receipt shows that there were {missing[-1]} records"
         raise Tampered(tree.size + 1, why)
     return Verdict(tree.size, len(stored), proven)
+
+
+def _after(
+    archived: Mapping[str, Any], checkpoints: list[Mapping[str, Any]], public: Ed25519PublicKey
+) -> tuple[Tree, bytes, str]:
+    """(the tree over an archive, its last record's hash and time). Raises Tampered without a signed checkpoint."""
+    size = int(archived["size"])
+    tree = Tree()
+    tree.grow_from(size, archived["subtrees"])
+    root = tree.root().hex() if len(archived["subtrees"]) == size.bit_count() else ""
+    if not any(one["size"] == size and one["root"] == root and is_signed(one, public) for one in checkpoints):
+        raise Tampered(1, f"no signed checkpoint covers the {size} archived records")
+    return tree, bytes.fromhex(archived["hash"]), str(archived["at"])
+
+
+def verify_archive(path: str, public: Ed25519PublicKey) -> dict[str, Any]:
+    """Verify an archive's file and return what has to be known of it, so that the records after it can be verified:
+    {"size", "hash", "at", "subtrees"}. Raises Tampered and Unreadable.
+    """
+    before = next((line["archived"] for line in _lines(path) if "archived" in line), None)
+    inside = [line["checkpoint"] for line in _lines(path) if "checkpoint" in line]
+    verify((line["record"] for line in _lines(path) if "record" in line), public, inside, archived=before)
+    tree, last = Tree(), None
+    if before:
+        tree.grow_from(before["size"], before["subtrees"])
+    for line in _lines(path):
+        if "record" in line:
+            last = line["record"]
+            tree.add(bytes.fromhex(last["hash"]))
+    if last is None:
+        raise Unreadable(f"{path}: it holds no record")
+    return {"size": tree.size, "hash": last["hash"], "at": last["at"], "subtrees": tree.subtrees()}
 
 
 def _check(
@@ -298,8 +350,10 @@ def main(arguments: list[str]) -> int:
             parser.error("name the export, or a proof with --proof")
         inside = [line["checkpoint"] for line in _lines(given.file) if "checkpoint" in line]
         records = (line["record"] for line in _lines(given.file) if "record" in line)
+        archived = next((line["archived"] for line in _lines(given.file) if "archived" in line), None)
         outside = read_list(given.checkpoints, "checkpoint")
-        verdict = verify(records, public, inside, outside, read_list(given.receipts, "receipt"))
+        receipts = read_list(given.receipts, "receipt")
+        verdict = verify(records, public, inside, outside, receipts, archived)
     except Tampered as error:
         print(f"NOT AS IT WAS: {error}", file=sys.stderr)
         print(error.number)
