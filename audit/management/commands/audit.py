@@ -21,7 +21,8 @@ from audit.services import (
 
 
 class Command(BaseCommand):
-    help = "The record: verify it, export it, sign a checkpoint, print the public key."
+    help = "The record: verify it, export it, archive it, sign a checkpoint, print the public key."
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
