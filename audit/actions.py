@@ -99,6 +99,8 @@ class Exported(Payload, frozen=True):
 ACTIONS: dict[str, type[Payload]] = {
     "feature.created": FeatureCreated,
     "person.created": PersonCreated,
+    "person.activated": Empty,
+    "person.deactivated": Empty,
     "role.given": RoleChanged,
     "role.taken": RoleChanged,
     "key.made": KeyMade,

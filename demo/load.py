@@ -15,7 +15,7 @@ from demo.history import bodies, moments
 from features.models import Feature, Person
 from features.policy import active_policy, read_policy
 from features.policy.activation import apply_policy
-from features.services import create_key, create_person, made_password
+from features.services import create_key, create_person, set_password
 from runtime.state import write_atomically
 from traces.ingest import ingest_traces
 from traces.queries import first_trace_at
@@ -82,17 +82,10 @@ def _people(say: Say) -> None:
                 name=login, display_name=display_name, roles=roles, administrator=role is None
             )
         else:  # made before, but the list of sign-ins is gone: nobody knows the passwords any more
-            password = _new_password(person)
+            password = set_password(person=person)
         lines.append(f"  {(role or 'administrator').replace('_', '-'):15}{login:8}{password}")
     write_atomically(path, ("\n".join(lines) + "\n").encode())
     say(f"made {len(PEOPLE)} people")
-
-
-def _new_password(person: Person) -> str:
-    password = made_password()
-    person.set_password(password)
-    person.save(update_fields=["password"])
-    return password
 
 
 def _keys(features: dict[str, Feature]) -> None:

@@ -106,7 +106,8 @@ def _given(feature: Feature) -> dict[tuple[str, str], tuple[datetime, str]]:
     found: dict[tuple[str, str], tuple[datetime, str]] = {}
     for one in records:  # newest first
         payload = json.loads(one["payload"])
-        who = names.get(one["actor"]) or f"operator, as {one['actor']}"
+        by_hand = names.get(one["actor"]) or f"operator, as {one['actor']}"
+        who = "the provider's groups" if one["actor_kind"] == "system" else by_hand
         at = datetime.fromisoformat(one["at"]).astimezone(UTC)
         found.setdefault((payload["person"], payload["role"]), (at, who))
     return found

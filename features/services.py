@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from allauth.mfa.models import Authenticator
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -78,6 +79,13 @@ def made_password() -> str:
     return "-".join("".join(letters[at : at + 4]) for at in range(0, 16, 4))
 
 
+def _strong(password: str, person: Person) -> None:
+    try:
+        validate_password(password, person)
+    except ValidationError as error:
+        raise ClearanceError("weak_password", " ".join(error.messages), field="password") from error
+
+
 @transaction.atomic
 def create_person(
     *,
@@ -103,10 +111,7 @@ def create_person(
     elif password is None:
         password = made_password()
     else:
-        try:
-            validate_password(password, person)
-        except ValidationError as error:
-            raise ClearanceError("weak_password", " ".join(error.messages), field="password") from error
+        _strong(password, person)
     person.set_password(None if by_provider else password)
     try:
         with transaction.atomic():
@@ -123,6 +128,41 @@ def create_person(
     who = Actor("system", "sign-in") if by_provider else actor_of(by)
     append(who, "person.created", subject=("person", str(person.pk)), administrator=administrator)
     return person, password
+
+
+@transaction.atomic
+def set_password(*, person: Person, password: str | None = None, by: Person | None = None) -> str:
+    """Give a person a new password (a made one when none is given) and return it. Sessions begun with the old one end.
+    Raises ClearanceError for a weak one.
+    """
+    if password is None:
+        password = made_password()
+    else:
+        _strong(password, person)
+    person.set_password(password)
+    person.save(update_fields=["password"])
+    append(actor_of(by), "password.changed", subject=("person", str(person.pk)))
+    return password
+
+
+@transaction.atomic
+def set_active(*, person: Person, active: bool, by: Person | None = None) -> None:
+    """Let a person in, or keep them out from the commit on, sessions included; the same again changes nothing."""
+    if person.is_active != active:
+        person.is_active = active
+        person.save(update_fields=["is_active"])
+        action = "person.activated" if active else "person.deactivated"
+        append(actor_of(by), action, subject=("person", str(person.pk)))
+
+
+@transaction.atomic
+def remove_second_factors(*, person: Person, by: Person | None = None) -> int:
+    """Remove a person's passkeys, app and recovery codes, for the day they lost them; returns how many."""
+    found = list(Authenticator.objects.filter(user=person))
+    for one in found:
+        one.delete()
+        append(actor_of(by), "second_factor.removed", subject=("person", str(person.pk)), kind=str(one.type))
+    return len(found)
 
 
 @transaction.atomic

@@ -5,6 +5,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,9 +16,11 @@ from allauth.socialaccount.models import SocialAccount
 from canaille import create_app
 from canaille.backends import Backend
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from environs import Env
 from pytest_iam import Server
 
 from audit.queries import records
+from features.identity.configuration import oidc_from_environment
 from features.models import Person, RoleDenial
 from features.queries import roles_on
 from features.services import create_feature, create_person, give_role, take_role
@@ -358,3 +361,51 @@ def test_when_the_provider_stops_vouching_the_session_ends_and_says_so(
     assert "no longer answers for you" in browser.get(ended.headers["Location"]).text
     provider.change = None
     assert browser.get("/").status_code == 302
+
+
+def test_a_provider_that_is_away_is_said_so_and_passwords_can_be_off(tmp_path: Path) -> None:
+    extra = {
+        "CLEARANCE_OIDC_ISSUER": f"http://127.0.0.1:{free_port()}",
+        "CLEARANCE_OIDC_CLIENT_ID": "console",
+        "CLEARANCE_OIDC_ONLY": "true",
+    }
+    alone = Stack(tmp_path / "var", extra=extra).start()
+    try:
+        password = alone.manage("person", "create", "ada").stdout.strip()
+        with httpx.Client(base_url=alone.url, timeout=60) as browser:
+            page = browser.get("/accounts/login/")
+            assert "Passwords are off here" in page.text
+            assert 'name="password"' not in page.text
+            fields = {
+                "login": "ada",
+                "password": password,
+                "csrfmiddlewaretoken": browser.cookies["csrftoken"],
+            }
+            assert browser.post("/accounts/login/", data=fields).status_code == 403
+            assert browser.get("/").status_code == 302
+            away = browser.get("/accounts/oidc/sso/login/")
+            assert away.status_code == 503
+            assert "does not answer" in away.text
+    finally:
+        alone.stop()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("CLEARANCE_OIDC_ISSUER", "http://login.example.org"),
+        ("CLEARANCE_OIDC_CLIENT_ID", ""),
+        ("CLEARANCE_OIDC_GROUPS", "not json"),
+        ("CLEARANCE_OIDC_GROUPS", '{"g": "billing-agent:approver"}'),
+        ("CLEARANCE_OIDC_GROUPS", '{"g": ["billing-agent"]}'),
+        ("CLEARANCE_OIDC_GROUPS", '{"g": ["billing-agent:king"]}'),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    right = {"CLEARANCE_OIDC_ISSUER": "https://login.example.org", "CLEARANCE_OIDC_CLIENT_ID": "console"}
+    for name, given in {**right, variable: value}.items():
+        monkeypatch.setenv(name, given)
+    with pytest.raises(ValueError, match=variable):
+        oidc_from_environment(Env())

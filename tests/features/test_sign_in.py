@@ -289,3 +289,30 @@ def test_a_person_without_a_fresh_proof_reads_but_changes_nothing(stack: Stack, 
     for path in ("people/", "people/take/", "settings/keys/", "start/"):
         asked = browser.post(f"/features/{slug}/{path}", {})
         assert asked.headers["Location"].startswith("/accounts/reauthenticate/"), path
+
+
+def test_an_operator_helps_whoever_lost_a_password_or_a_device_and_keeps_out_who_left(
+    stack: Stack, person: Person
+) -> None:
+    visitor = Visitor(stack)
+    visitor.sign_in(person.name)
+    give_app(person)
+    password = stack.manage("person", "password", person.name).stdout.strip()
+    assert visitor.http.get("/").status_code == 302
+    assert stack.manage("person", "remove-second-factor", person.name).stdout == "1 removed\n"
+    assert visitor.sign_in(person.name, password).headers["Location"] == "/"
+    assert stack.manage("person", "deactivate", person.name).returncode == 0
+    assert visitor.http.get("/").status_code == 302
+    assert visitor.sign_in(person.name, password).status_code == 400
+    assert stack.manage("person", "activate", person.name).returncode == 0
+    assert visitor.sign_in(person.name, password).status_code == 302
+    assert actions_of(person)[-5:] == [
+        "sign_in.succeeded",
+        "person.deactivated",
+        "sign_in.failed",
+        "person.activated",
+        "sign_in.succeeded",
+    ]
+    assert stack.manage("person", "password", "nobody-here").returncode == 2
+    weak = stack.manage("person", "password", person.name, "--password-stdin", given="short\n")
+    assert (weak.returncode, "too short" in weak.stderr) == (2, True)
