@@ -144,4 +144,4 @@ def test_the_page_says_how_far_it_is_verified_and_what_may_be_claimed(
     assert said
     assert int(said[1].replace(",", "")) > 0
     assert "A compromised application can append lies, not change the past." in page
-    assert "no sink is set up" in page
+    assert "Set <code>CLEARANCE_AUDIT_SINKS</code>" in page
