@@ -1,5 +1,6 @@
 """Signing in by the organisation's OpenID provider: a whole provider program, spoken to over HTTP."""
 
+import html
 import json
 import re
 import threading
@@ -124,6 +125,7 @@ def console(stack: Stack, slug: str, iam_configuration: Claims) -> Iterator[tupl
         "CLEARANCE_OIDC_SCOPES": "openid,profile,email,groups",
         "CLEARANCE_OIDC_GROUPS": json.dumps({"g-approve": [f"{slug}:approver"], "g-lead": [f"{slug}:lead"]}),
         "CLEARANCE_OIDC_RECHECK_SECONDS": "1",
+        "CLEARANCE_STEP_UP_SECONDS": "3",
         "DATABASE_URL": stack_database(stack),
     }
     running = Stack(stack.var.parent / "var oidc", port=own, extra=extra).start()
@@ -237,6 +239,31 @@ def test_what_a_person_gave_stays_and_what_a_person_took_no_group_gives_back(
     time.sleep(1.1)
     browser.get("/")
     assert roles_on(person, feature) == {"viewer", "approver"}
+
+
+def test_who_signs_in_there_alone_proves_a_dangerous_act_there(
+    provider: Provider, browser: httpx.Client, slug: str
+) -> None:
+    provider.user(unique("lee"), ["g-lead"])
+    page = f"/features/{slug}/settings/"
+    come(browser, page)
+
+    def make_key() -> httpx.Response:
+        fields = {"scopes": "ingest", "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
+        return browser.post(f"{page}keys/", data=fields, headers={"Referer": f"{browser.base_url}{page[1:]}"})
+
+    assert make_key().status_code == 200
+    time.sleep(3.1)
+    asked = make_key()
+    assert asked.status_code == 403
+    assert "sign in there again" in asked.text
+    link = re.search(r'href="(/accounts/oidc/[^"]*)"', asked.text)
+    assert link
+    again = browser.get(html.unescape(link[1]), follow_redirects=True)
+    # The provider asks for the password although its own session is there; after it, the form is taken.
+    assert (again.url.port, again.url.path) == (provider.server.port, "/auth/password")
+    assert come(browser, page).url.path == page
+    assert "The new key" in make_key().text
 
 
 def test_a_local_person_is_not_taken_over_and_can_link_by_themselves(
