@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from http import HTTPStatus
 
 import pytest
+from django.db import transaction
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from audit.services import make_checkpoint
+from audit.services import Actor, append, make_checkpoint
 from features.models import ROLES, Feature, Person
 from features.services import create_feature, create_key, create_person
 from tests.support import Browser, Stack, unique
@@ -47,7 +48,7 @@ MATRIX: dict[str, dict[str, dict[str, int]]] = {
     "api/v1/features/<slug:slug>/metrics": {"GET": BY_KEY},
     "": {"GET": everybody(OK)},
     "audit/": {"GET": everybody(OK)},
-    # Record 1 is somebody else's: only administrators see all of the record.
+    # The record is somebody else's: only administrators see all of the record.
     "audit/<int:number>/proof.json": {"GET": {**everybody(ABSENT), "administrator": OK}},
     "audit/export.csv": {"GET": everybody(OK)},
     "audit/export.jsonl": {"GET": everybody(OK)},
@@ -127,6 +128,8 @@ class Scene:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
+        with transaction.atomic():
+            self.others_record = append(Actor("system", "test"), "sign_out.done").number
         self.feature: Feature = create_feature(slug=unique("matrix"), task="One sentence.")
         key, _ = create_key(feature=self.feature, scopes=["read"])
         ingest_traces(self.feature, body({"trace_id": TRACE}), "application/json")
@@ -160,7 +163,7 @@ class Scene:
             .replace("<str:prefix>", self.prefix)
             .replace("<str:provider_id>", "sso")
             .replace("<int:pk>", "1")
-            .replace("<int:number>", "1")
+            .replace("<int:number>", str(self.others_record))
         )
         # The waiting page answers at once when the browser has seen something else than there is.
         return f"/{filled}" + ("?seen=something-else" if filled.endswith("wait/") else "")
