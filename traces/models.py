@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models import Value
 from django.db.models.functions import Now
 
 from features.models import Feature, Person, new_id
@@ -43,6 +44,25 @@ class Trace(models.Model):
     violations = models.IntegerField()
     missing = ArrayField(models.TextField())
     span_count = models.IntegerField()
+    cost_usd = models.DecimalField(
+        max_digits=20,
+        decimal_places=10,
+        null=True,
+        help_text="Of all model calls; unknown where one is unknown.",
+    )
+    unknown_cost_calls = models.IntegerField(db_default=0, help_text="Model calls whose model has no price.")
+    context_tokens = models.BigIntegerField(null=True, help_text="Of the model call with the largest input.")
+    budgeted_calls = models.IntegerField(
+        db_default=0, help_text="Model calls with known input while the policy named a context budget."
+    )
+    over_budget_calls = models.IntegerField(db_default=0)
+    violated_rules = ArrayField(models.TextField(), db_default=Value("{}", output_field=models.TextField()))
+    error_signature = models.TextField(
+        null=True, help_text="What failed first: tool or model and the error's words without its numbers."
+    )
+    policy = models.IntegerField(
+        null=True, help_text="The policy version that judged it, when first settled."
+    )
     # The whole of vocabulary.Summary, for the trace page and the API; the columns above are what is filtered
     # and counted.
     summary = models.JSONField()
@@ -60,6 +80,12 @@ class Trace(models.Model):
             # Neighbours of a trace.
             models.Index(fields=["feature", "session_id", "-started_at"], name="trace_by_session"),
             models.Index(fields=["feature", "user_id", "-started_at"], name="trace_by_user"),
+            # Neighbours with the same error.
+            models.Index(
+                fields=["feature", "error_signature", "-started_at"],
+                name="trace_by_error",
+                condition=models.Q(error_signature__isnull=False),
+            ),
         ]
 
 
@@ -81,6 +107,87 @@ class DirtyTrace(models.Model):
     class Meta:
         db_table = "dirty_trace"
         indexes: ClassVar[list[models.Index]] = [models.Index(fields=["since"], name="dirty_trace_by_age")]
+
+
+class DirtyMinute(models.Model):
+    """A minute of a feature whose traces changed since its rollup was computed: until it is computed anew, its
+    numbers come from the trace rows.
+    """
+
+    pk = models.CompositePrimaryKey("feature_id", "minute")
+    feature = models.ForeignKey(Feature, on_delete=models.PROTECT, related_name="+")
+    minute = models.DateTimeField()
+    since = models.DateTimeField(db_default=Now())
+    marked_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "dirty_minute"
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["since"], name="dirty_minute_by_age")]
+
+
+class Rollup(models.Model):
+    """The sums of the traces that started in one step of time, by variant and by one dimension.
+
+    `dimension` is '' for all traces, else `model`, `tool`, `version` or `segment.<name>`, with its `value`; a trace
+    counts once under each value that it has. Histograms are pairs of arrays: bucket index and count.
+    """
+
+    feature = models.ForeignKey(Feature, on_delete=models.PROTECT, related_name="+")
+    dimension = models.TextField()
+    variant = models.TextField()
+    value = models.TextField()
+    requests = models.IntegerField()
+    errors = models.IntegerField()
+    successes = models.IntegerField()
+    escalated = models.IntegerField()
+    failed = models.IntegerField()
+    abandoned = models.IntegerField()
+    violated = models.IntegerField()
+    complete = models.IntegerField()
+    llm_calls = models.IntegerField()
+    llm_errors = models.IntegerField()
+    tool_calls = models.IntegerField()
+    tool_errors = models.IntegerField()
+    retries = models.IntegerField()
+    budgeted_calls = models.IntegerField()
+    over_budget_calls = models.IntegerField()
+    input_tokens = models.BigIntegerField()
+    output_tokens = models.BigIntegerField()
+    cached_input_tokens = models.BigIntegerField()
+    cost_usd = models.DecimalField(
+        max_digits=24, decimal_places=10, help_text="Of the traces whose cost is known."
+    )
+    unknown_cost = models.IntegerField(help_text="Traces whose cost is unknown.")
+    redactions = models.BigIntegerField()
+    latency_buckets = ArrayField(models.IntegerField())
+    latency_counts = ArrayField(models.IntegerField())
+    waiting_buckets = ArrayField(models.IntegerField())
+    waiting_counts = ArrayField(models.IntegerField())
+    context_buckets = ArrayField(models.IntegerField())
+    context_counts = ArrayField(models.IntegerField())
+
+    class Meta:
+        abstract = True
+
+
+class RollupMinute(Rollup):
+    """A minute's sums, computed from the trace rows."""
+
+    pk = models.CompositePrimaryKey("feature_id", "dimension", "minute", "variant", "value")
+    minute = models.DateTimeField()
+
+    class Meta:
+        db_table = "rollup_minute"
+
+
+class RollupHour(Rollup):
+    """An hour's sums, added up from its minutes."""
+
+    pk = models.CompositePrimaryKey("feature_id", "dimension", "hour", "variant", "value")
+    hour = models.DateTimeField()
+
+    class Meta:
+        db_table = "rollup_hour"
 
 
 class FactRow(models.Model):
