@@ -177,6 +177,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "settle-sweep": {"task": "traces.settle", "schedule": 5.0, "options": {"expires": 10}},
+    "roll-up-sweep": {"task": "traces.roll_up", "schedule": 3.0, "options": {"expires": 6}},
     "deliver-sweep": {"task": "features.deliver", "schedule": 10.0, "options": {"expires": 20}},
     "features-daily": {"task": "features.daily", "schedule": 86_400.0, "options": {"expires": 3600}},
     "audit-verify": {"task": "audit.verify", "schedule": 3600.0, "options": {"expires": 3600}},

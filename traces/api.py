@@ -14,7 +14,7 @@ from features.errors import NotFoundError
 from features.models import ApiKey, Feature
 from features.problems import BadField, problem
 from traces import queries
-from traces.metrics import GROUPINGS
+from traces.metrics import UnknownGrouping
 from traces.query_line import parse_query
 from traces.store import time_of
 from traces.vocabulary import Span
@@ -134,7 +134,10 @@ class TraceDetail(APIView):
 
 
 class Metrics(APIView):
-    """The dashboard's numbers with n and interval, of traces that started in [from, to)."""
+    """The dashboard's numbers with n and interval, of traces that started in [from, to).
+
+    `by`: `variant`, and one of `model`, `tool`, `version` or `segment.<name>`.
+    """
 
     scope = "read"
 
@@ -151,9 +154,10 @@ class Metrics(APIView):
         if end <= start:
             raise BadField("to", "to must be after from.")
         by = [name.strip() for name in request.query_params.get("by", "").split(",") if name.strip()]
-        if unknown := [name for name in by if name not in GROUPINGS]:
-            raise BadField("by", f"by knows {', '.join(GROUPINGS)}; not {unknown[0]}.")
-        groups = queries.metrics(feature, start, end, list(dict.fromkeys(by)))
+        try:
+            groups = queries.metrics(feature, start, end, list(dict.fromkeys(by)))
+        except UnknownGrouping as error:
+            raise BadField("by", str(error)) from error
         return Response(
             {
                 "from": queries.rfc3339(start),

@@ -1,26 +1,57 @@
-"""The dashboard's numbers, exact, from trace rows. Each carries its n; rates their Wilson interval (api.md
-5).
+"""The dashboard's numbers (api.md 5), exact at any moment and any size. Each carries its n; rates their interval.
+
+Every question is one statement, so one snapshot (docs/decisions/025): whole days, hours and minutes come from the
+rollups where nothing in them is marked as changed, and all else - marked minutes and the parts of minutes at the
+ends of the window - from the trace rows.
 """
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final, Literal
+from uuid import UUID
 
 import msgspec
 from django.db import connection
 
 from features.models import Feature
+from traces.histogram import Histogram
 from traces.statistics import Rate, rate_of
+from traces.sums import COUNTS, DIMENSIONS, HISTOGRAMS, sums_of_traces
 
-Step = Literal["hour", "day"]
-STEPS: dict[Step, timedelta] = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
-GROUPINGS = {"variant": "variant", "model": "model"}
+__all__ = [
+    "STEPS",
+    "MetricGroup",
+    "PerSuccess",
+    "Quantiles",
+    "Report",
+    "SeriesPoint",
+    "Share",
+    "Spent",
+    "Step",
+    "UnknownGrouping",
+    "metric_report",
+    "metrics",
+    "metrics_of",
+]
+
+Step = Literal["minute", "hour", "day"]
+STEPS: Final[dict[Step, timedelta]] = {
+    "minute": timedelta(minutes=1),
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+}
+_ROLLED: Final = ("model", "tool", "version")
+_SEGMENT: Final = "segment."
+_COST_PLACES: Final = Decimal("0.000001")
+
+
+class UnknownGrouping(ValueError):
+    """`by` asks for what the metrics are not kept by; says what it knows."""
 
 
 class Quantiles(msgspec.Struct, frozen=True):
-    """p50 and p95 in seconds: the smallest value that at least that share does not exceed, so one a request
-    had.
-    """
+    """p50 and p95, within 1 % of the smallest value that at least that share does not exceed."""
 
     p50: float | None
     p95: float | None
@@ -34,6 +65,24 @@ class PerSuccess(msgspec.Struct, frozen=True):
     n: int
 
 
+class Spent(msgspec.Struct, frozen=True):
+    """Dollars of all requests for each that succeeded, a decimal string; None without a success, and None as soon as
+    the cost of one request is unknown: `unknown` says of how many.
+    """
+
+    value: str | None
+    n: int
+    unknown: Rate
+
+
+class Share(msgspec.Struct, frozen=True):
+    """k of n tokens. Tokens are no independent trials, so it has no interval."""
+
+    rate: float | None
+    k: int
+    n: int
+
+
 class MetricGroup(msgspec.Struct, frozen=True):
     """The metrics of one group of traces."""
 
@@ -43,14 +92,21 @@ class MetricGroup(msgspec.Struct, frozen=True):
     unknown_outcome: Rate
     policy_violation: Rate
     tool_failure: Rate
+    model_failure: Rate
     escalation: Rate
     retry: Rate
     completeness: Rate
     over_context_budget: Rate
     latency_seconds: Quantiles
     waiting_seconds: Quantiles
+    context_tokens: Quantiles
     tokens_per_success: PerSuccess
-    cost_per_success_usd: PerSuccess
+    cost_per_success_usd: Spent
+    cost_usd: str | None
+    cache_hit: Share
+    input_tokens: int
+    output_tokens: int
+    pii_findings: int
 
 
 class SeriesPoint(msgspec.Struct, frozen=True):
@@ -61,93 +117,287 @@ class SeriesPoint(msgspec.Struct, frozen=True):
     group: MetricGroup
 
 
-_AGGREGATES = """
-    count(*),
-    count(*) FILTER (WHERE outcome = 'success'),
-    count(*) FILTER (WHERE outcome <> 'unknown'),
-    count(*) FILTER (WHERE violations > 0),
-    coalesce(sum(tool_errors), 0),
-    coalesce(sum(tool_calls), 0),
-    count(*) FILTER (WHERE outcome = 'escalated'),
-    coalesce(sum(retries), 0),
-    coalesce(sum(tool_calls + llm_calls), 0),
-    count(*) FILTER (WHERE missing = '{}'),
-    percentile_disc(0.5) WITHIN GROUP (ORDER BY duration_ns - waiting_ns),
-    percentile_disc(0.95) WITHIN GROUP (ORDER BY duration_ns - waiting_ns),
-    percentile_disc(0.5) WITHIN GROUP (ORDER BY waiting_ns) FILTER (WHERE waiting_ns > 0),
-    percentile_disc(0.95) WITHIN GROUP (ORDER BY waiting_ns) FILTER (WHERE waiting_ns > 0),
-    count(*) FILTER (WHERE waiting_ns > 0),
-    coalesce(sum(input_tokens + output_tokens), 0)
-"""
-_WIDTH = 16
+class Report(msgspec.Struct, frozen=True):
+    """A window's metrics and its steps, of all traces and of each variant: all of one snapshot."""
 
-
-def _seconds(nanoseconds: int | None) -> float | None:
-    return None if nanoseconds is None else nanoseconds / 1e9
-
-
-def _group(by: dict[str, str], row: Sequence[Any]) -> MetricGroup:
-    (n, success, known, violated, tool_errors, tool_calls, escalated, retries, calls, complete) = map(
-        int, row[:10]
-    )
-    p50, p95, waited50, waited95, waited, tokens = row[10:_WIDTH]
-    return MetricGroup(
-        by=by,
-        requests=n,
-        task_success=rate_of(success, known),
-        unknown_outcome=rate_of(n - known, n),
-        policy_violation=rate_of(violated, n),
-        tool_failure=rate_of(tool_errors, tool_calls),
-        escalation=rate_of(escalated, n),
-        retry=rate_of(min(retries, calls), calls),
-        completeness=rate_of(complete, n),
-        over_context_budget=rate_of(0, 0),  # no policy names a budget yet
-        latency_seconds=Quantiles(_seconds(p50), _seconds(p95), n),
-        waiting_seconds=Quantiles(_seconds(waited50), _seconds(waited95), waited),
-        tokens_per_success=PerSuccess(float(tokens) / success if success else None, success),
-        cost_per_success_usd=PerSuccess(None, success),  # no price is known yet: unknown, not 0
-    )
-
-
-EMPTY_ROW: tuple[Any, ...] = (0,) * 10 + (None, None, None, None, 0, 0)
+    total: MetricGroup
+    points: list[SeriesPoint]
+    variants: dict[str, MetricGroup]
+    variant_points: dict[str, list[SeriesPoint]]
 
 
 def metrics(feature: Feature, start: datetime, end: datetime, by: Sequence[str] = ()) -> list[MetricGroup]:
-    """The metrics of the traces that started in [start, end), one group for each value of `by` (variant,
-    model).
+    """The metrics of the traces that started in [start, end), one group for each value of `by`: `variant`, and one of
+    `model`, `tool`, `version`, `segment.<name>`, under each value of which a trace counts once.
 
-    Without `by` always exactly one group. By model, a trace counts once under each model that answered in it.
+    Without `by` always exactly one group. By tool, tool failures are those of that tool, and retries are not known.
+    Raises UnknownGrouping.
     """
-    columns = [GROUPINGS[name] for name in by]
-    models = " CROSS JOIN LATERAL unnest(models) AS m (model)" if "model" in by else ""
-    keys = "".join(f"{column}, " for column in columns)
-    grouped = f" GROUP BY {', '.join(columns)} ORDER BY {', '.join(columns)}" if columns else ""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT {keys}{_AGGREGATES} FROM trace{models} "
-            f"WHERE feature_id = %s AND started_at >= %s AND started_at < %s{grouped}",
-            [feature.pk, start, end],
-        )
-        rows = cursor.fetchall()
-    width = len(columns)
-    return [_group(dict(zip(by, row[:width], strict=True)), row[width:]) for row in rows]
+    dimension = _dimension(by)
+    groups: dict[tuple[str, ...], _Sums] = {} if by else {(): _Sums()}
+    for row in _rows([feature.pk], dimension, start, end, "day"):
+        key = tuple(row.variant if name == "variant" else row.value for name in by)
+        groups.setdefault(key, _Sums()).add(row)
+    return [groups[key].group(dict(zip(by, key, strict=True)), dimension) for key in sorted(groups)]
 
 
-def metric_series(feature: Feature, start: datetime, end: datetime, step: Step) -> list[SeriesPoint]:
-    """The metrics by hour or day (UTC) over [start, end), every step present, also the empty ones (n = 0)."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT date_trunc(%s, started_at, 'UTC') AS at, {_AGGREGATES} FROM trace "
-            "WHERE feature_id = %s AND started_at >= %s AND started_at < %s GROUP BY at",
-            [step, feature.pk, start, end],
+def metrics_of(
+    features: Sequence[Feature], start: datetime, end: datetime, step: Step
+) -> dict[UUID, tuple[MetricGroup, list[SeriesPoint]]]:
+    """The metrics of several features and their steps, in one statement."""
+    sums: dict[UUID, dict[datetime, _Sums]] = {feature.pk: {} for feature in features}
+    for row in _rows(list(sums), "", start, end, step):
+        sums[row.feature_id].setdefault(_floor(row.at, step), _Sums()).add(row)
+    return {pk: (_total(steps).group({}), _points(steps, start, end, step)) for pk, steps in sums.items()}
+
+
+def metric_report(feature: Feature, start: datetime, end: datetime, step: Step) -> Report:
+    """The metrics over [start, end) and by step (UTC), every step present, also the empty ones (n = 0)."""
+    everything: dict[datetime, _Sums] = {}
+    variants: dict[str, dict[datetime, _Sums]] = {}
+    for row in _rows([feature.pk], "", start, end, step):
+        at = _floor(row.at, step)
+        everything.setdefault(at, _Sums()).add(row)
+        variants.setdefault(row.variant, {}).setdefault(at, _Sums()).add(row)
+    return Report(
+        total=_total(everything).group({}),
+        points=_points(everything, start, end, step),
+        variants={name: _total(steps).group({"variant": name}) for name, steps in sorted(variants.items())},
+        variant_points={
+            name: _points(steps, start, end, step, {"variant": name})
+            for name, steps in sorted(variants.items())
+        },
+    )
+
+
+def _dimension(by: Sequence[str]) -> str:
+    named = [name for name in by if name != "variant"]
+    for name in named:
+        if name not in _ROLLED and not (name.startswith(_SEGMENT) and name != _SEGMENT):
+            raise UnknownGrouping(
+                f"by knows variant, {', '.join(_ROLLED)} and segment.<name>; not {name[:80]!r}."
+            )
+    if len(named) > 1:
+        raise UnknownGrouping(
+            f"by takes variant and one more; not both {named[0][:80]!r} and {named[1][:80]!r}."
         )
-        found = {row[0]: row[1:] for row in cursor.fetchall()}
-    width = STEPS[step]
-    at = start.replace(minute=0, second=0, microsecond=0)
-    if step == "day":
-        at = at.replace(hour=0)
-    points = []
+    return named[0][: len(_SEGMENT) + 120] if named else ""
+
+
+# --- adding up -------------------------------------------------------------------------------------------
+
+
+class _Row(msgspec.Struct, frozen=True):
+    """What traces of one variant and value add up to, for a step or a part of one that begins at `at`."""
+
+    feature_id: UUID
+    at: datetime
+    variant: str
+    value: str
+    counts: tuple[Any, ...]
+    histograms: tuple[list[int], ...]
+
+
+class _Sums:
+    """What rows add up to; adding is exact, in whatever order."""
+
+    def __init__(self) -> None:
+        self.counts: list[Any] = [0] * len(COUNTS)
+        self.histograms = [Histogram() for _ in HISTOGRAMS]
+
+    def add(self, row: _Row) -> None:
+        self.counts = [mine + more for mine, more in zip(self.counts, row.counts, strict=True)]
+        for kind, mine in enumerate(self.histograms):
+            mine.add(row.histograms[2 * kind], row.histograms[2 * kind + 1])
+
+    def merge(self, other: "_Sums") -> None:
+        self.counts = [mine + more for mine, more in zip(self.counts, other.counts, strict=True)]
+        for mine, more in zip(self.histograms, other.histograms, strict=True):
+            mine.merge(more)
+
+    def group(self, by: dict[str, str], dimension: str = "") -> MetricGroup:
+        """The metrics of what was added up."""
+        c: dict[str, Any] = dict(zip(COUNTS, self.counts, strict=True))
+        n, successes = c["requests"], c["successes"]
+        known = successes + c["escalated"] + c["failed"] + c["abandoned"]
+        calls = 0 if dimension == "tool" else c["tool_calls"] + c["llm_calls"]
+        tokens = c["input_tokens"] + c["output_tokens"]
+        cost = None if c["unknown_cost"] else Decimal(c["cost_usd"])
+        latency, waiting, context = self.histograms
+        return MetricGroup(
+            by=by,
+            requests=n,
+            task_success=rate_of(successes, known),
+            unknown_outcome=rate_of(n - known, n),
+            policy_violation=rate_of(c["violated"], n),
+            tool_failure=_rate(c["tool_errors"], c["tool_calls"]),
+            model_failure=_rate(c["llm_errors"], c["llm_calls"]),
+            escalation=rate_of(c["escalated"], n),
+            retry=_rate(c["retries"], calls),
+            completeness=rate_of(c["complete"], n),
+            over_context_budget=_rate(c["over_budget_calls"], c["budgeted_calls"]),
+            latency_seconds=_quantiles(latency, 1e-9),
+            waiting_seconds=_quantiles(waiting, 1e-9),
+            context_tokens=_quantiles(context, 1),
+            tokens_per_success=PerSuccess(tokens / successes if successes else None, successes),
+            cost_per_success_usd=Spent(
+                None if cost is None or not successes else _dollars(cost / successes),
+                successes,
+                rate_of(c["unknown_cost"], n),
+            ),
+            cost_usd=None if cost is None else _dollars(cost),
+            cache_hit=_share(c["cached_input_tokens"], c["input_tokens"]),
+            input_tokens=c["input_tokens"],
+            output_tokens=c["output_tokens"],
+            pii_findings=c["redactions"],
+        )
+
+
+def _rate(k: int, n: int) -> Rate:
+    # What agents claim of their own calls need not fit together.
+    return rate_of(min(k, n), n)
+
+
+def _share(k: int, n: int) -> Share:
+    return Share(min(k, n) / n if n else None, min(k, n), n)
+
+
+def _quantiles(histogram: Histogram, unit: float) -> Quantiles:
+    p50, p95 = histogram.quantiles(0.5, 0.95)
+    return Quantiles(None if p50 is None else p50 * unit, None if p95 is None else p95 * unit, histogram.n)
+
+
+def _dollars(value: Decimal) -> str:
+    return f"{value.quantize(_COST_PLACES):f}"
+
+
+def _total(steps: Mapping[datetime, _Sums]) -> _Sums:
+    total = _Sums()
+    for sums in steps.values():
+        total.merge(sums)
+    return total
+
+
+def _points(
+    steps: Mapping[datetime, _Sums],
+    start: datetime,
+    end: datetime,
+    step: Step,
+    by: dict[str, str] | None = None,
+) -> list[SeriesPoint]:
+    width, empty = STEPS[step], _Sums()
+    points, at = [], _floor(start, step)
     while at < end:
-        points.append(SeriesPoint(at, at + width, _group({}, found.get(at, EMPTY_ROW))))
+        points.append(SeriesPoint(at, at + width, steps.get(at, empty).group(by or {})))
         at += width
     return points
+
+
+# --- reading ---------------------------------------------------------------------------------------------
+
+
+def _rows(
+    features: Sequence[UUID], dimension: str, start: datetime, end: datetime, coarsest: Step
+) -> list[_Row]:
+    """What covers [start, end) exactly once; no row is longer than a step of `coarsest` or leaves one."""
+    borders = _borders(start, end, coarsest)
+    kind = "segment" if dimension.startswith(_SEGMENT) else dimension
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _STATEMENTS[kind],
+            {"features": list(features), "dimension": dimension, "start": start, "end": end, **borders},
+        )
+        width = len(COUNTS)
+        return [
+            _Row(feature_id, at, variant, value, tuple(measures[:width]), tuple(measures[width:]))
+            for feature_id, at, variant, value, *measures in cursor.fetchall()
+        ]
+
+
+def _floor(at: datetime, step: Step) -> datetime:
+    at = at.astimezone(UTC).replace(second=0, microsecond=0)
+    if step != "minute":
+        at = at.replace(minute=0)
+    return at.replace(hour=0) if step == "day" else at
+
+
+def _ceiling(at: datetime, step: Step) -> datetime:
+    floor = _floor(at, step)
+    return floor if floor == at else floor + STEPS[step]
+
+
+def _borders(start: datetime, end: datetime, coarsest: Step) -> dict[str, datetime]:
+    """Between which times whole minutes (m0, m1), hours and days may be taken: start <= m0 <= h0 <= d0 <= d1 <= h1
+    <= m1 <= end. A step that the window has no whole one of, or that is too coarse, has an empty range.
+    """
+    borders: dict[str, datetime] = {}
+    first, last = start, end
+    for step in STEPS:
+        lo, hi = _ceiling(first, step), _floor(last, step)
+        if lo > hi or STEPS[step] > STEPS[coarsest]:
+            lo = hi = last
+        borders[f"{step[0]}0"], borders[f"{step[0]}1"] = lo, hi
+        first, last = lo, hi
+    return borders
+
+
+_MEASURES: Final = ", ".join(
+    [*COUNTS, *(f"{name}_{part}" for name in HISTOGRAMS for part in ("buckets", "counts"))]
+)
+
+
+def _below(step: str, dirty: str) -> str:
+    """The rollups of `step` in the ranges where no longer step could be taken."""
+    return f"""
+    SELECT p.feature_id, p.{step}, p.variant, p.value, {_MEASURES} FROM {step}_ranges AS x CROSS JOIN LATERAL (
+        SELECT * FROM rollup_{step} WHERE feature_id = x.feature_id AND dimension = %(dimension)s
+        AND {step} >= x.lo AND {step} < x.hi OFFSET 0
+    ) AS p WHERE NOT EXISTS (SELECT FROM {dirty} AS d WHERE d.feature_id = p.feature_id AND d.at = p.{step})"""
+
+
+def _statement(kind: str) -> str:
+    return f"""
+WITH wanted AS MATERIALIZED (SELECT unnest(%(features)s::uuid[]) AS feature_id),
+marked AS MATERIALIZED (
+    SELECT feature_id, 'minute' AS step, minute AS at FROM dirty_minute
+    WHERE feature_id = ANY(%(features)s::uuid[]) AND minute >= %(m0)s AND minute < %(m1)s
+    UNION ALL SELECT feature_id, 'hour', hour FROM dirty_hour
+    WHERE feature_id = ANY(%(features)s::uuid[]) AND hour >= %(h0)s AND hour < %(h1)s
+    UNION ALL SELECT feature_id, 'day', day FROM dirty_day
+    WHERE feature_id = ANY(%(features)s::uuid[]) AND day >= %(d0)s AND day < %(d1)s
+),
+-- A day is taken whole when neither it nor anything in it is marked; so is an hour.
+dirty_days AS MATERIALIZED (
+    SELECT DISTINCT feature_id, date_trunc('day', at, 'UTC') AS at FROM marked WHERE at >= %(d0)s AND at < %(d1)s
+),
+dirty_hours AS MATERIALIZED (
+    SELECT DISTINCT feature_id, date_trunc('hour', at, 'UTC') AS at FROM marked
+    WHERE step <> 'day' AND at >= %(h0)s AND at < %(h1)s
+),
+dirty_minutes AS MATERIALIZED (SELECT feature_id, at FROM marked WHERE step = 'minute'),
+hour_ranges AS MATERIALIZED (
+    SELECT feature_id, lo, hi FROM wanted, (VALUES
+        (%(h0)s::timestamptz, %(d0)s::timestamptz), (%(d1)s, %(h1)s)) AS v (lo, hi) WHERE lo < hi
+    UNION ALL SELECT feature_id, at, at + interval '1 day' FROM dirty_days
+),
+minute_ranges AS MATERIALIZED (
+    SELECT feature_id, lo, hi FROM wanted, (VALUES
+        (%(m0)s::timestamptz, %(h0)s::timestamptz), (%(h1)s, %(m1)s)) AS v (lo, hi) WHERE lo < hi
+    UNION ALL SELECT feature_id, at, at + interval '1 hour' FROM dirty_hours
+),
+ranges AS MATERIALIZED (
+    SELECT feature_id, lo AS at, lo, hi FROM wanted, (VALUES
+        (%(start)s::timestamptz, %(m0)s::timestamptz), (%(m1)s, %(end)s)) AS v (lo, hi) WHERE lo < hi
+    UNION ALL SELECT feature_id, at, at, at + interval '1 minute' FROM dirty_minutes
+),
+{sums_of_traces("ranges", [kind])}
+SELECT feature_id, at, variant, value, {_MEASURES} FROM summed WHERE dimension = %(dimension)s
+UNION ALL
+SELECT feature_id, day, variant, value, {_MEASURES} FROM rollup_day AS p
+WHERE feature_id = ANY(%(features)s::uuid[]) AND dimension = %(dimension)s AND day >= %(d0)s AND day < %(d1)s
+    AND NOT EXISTS (SELECT FROM dirty_days AS d WHERE d.feature_id = p.feature_id AND d.at = p.day)
+UNION ALL {_below("hour", "dirty_hours")}
+UNION ALL {_below("minute", "dirty_minutes")}"""
+
+
+_STATEMENTS: Final = {kind: _statement(kind) for kind in DIMENSIONS}

@@ -125,6 +125,34 @@ class DirtyMinute(models.Model):
         indexes: ClassVar[list[models.Index]] = [models.Index(fields=["since"], name="dirty_minute_by_age")]
 
 
+class DirtyHour(models.Model):
+    """An hour of which a minute's rollup was computed anew: until it is added up, its minutes are read."""
+
+    pk = models.CompositePrimaryKey("feature_id", "hour")
+    feature = models.ForeignKey(Feature, on_delete=models.PROTECT, related_name="+")
+    hour = models.DateTimeField()
+    since = models.DateTimeField(db_default=Now())
+    marked_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "dirty_hour"
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["since"], name="dirty_hour_by_age")]
+
+
+class DirtyDay(models.Model):
+    """A day (UTC) of which an hour was added up anew: until it is itself, its hours are read."""
+
+    pk = models.CompositePrimaryKey("feature_id", "day")
+    feature = models.ForeignKey(Feature, on_delete=models.PROTECT, related_name="+")
+    day = models.DateTimeField()
+    since = models.DateTimeField(db_default=Now())
+    marked_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "dirty_day"
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["since"], name="dirty_day_by_age")]
+
+
 class Rollup(models.Model):
     """The sums of the traces that started in one step of time, by variant and by one dimension.
 
@@ -178,6 +206,10 @@ class RollupMinute(Rollup):
 
     class Meta:
         db_table = "rollup_minute"
+        # For its computation, which takes all dimensions of a step.
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["feature", "minute"], name="rollup_minute_by_time")
+        ]
 
 
 class RollupHour(Rollup):
@@ -188,6 +220,24 @@ class RollupHour(Rollup):
 
     class Meta:
         db_table = "rollup_hour"
+        # For its computation, which takes all dimensions of a step.
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["feature", "hour"], name="rollup_hour_by_time")
+        ]
+
+
+class RollupDay(Rollup):
+    """A day's sums (UTC), added up from its hours."""
+
+    pk = models.CompositePrimaryKey("feature_id", "dimension", "day", "variant", "value")
+    day = models.DateTimeField()
+
+    class Meta:
+        db_table = "rollup_day"
+        # For its computation, which takes all dimensions of a step.
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["feature", "day"], name="rollup_day_by_time")
+        ]
 
 
 class FactRow(models.Model):
@@ -221,36 +271,6 @@ class SpanConflict(models.Model):
 
     class Meta:
         db_table = "span_conflict"
-
-
-class SavedSearch(models.Model):
-    """A search that a person kept under a name: for themselves, or for all who hold a role on its feature."""
-
-    id = models.UUIDField(primary_key=True, default=new_id)
-    owner = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="+")
-    feature = models.ForeignKey(
-        Feature, on_delete=models.CASCADE, null=True, related_name="+", help_text="None: over all features."
-    )
-    name = models.CharField(max_length=80)
-    line = models.CharField(max_length=2000, blank=True, help_text="As it was typed, personal data as tokens.")
-    parameters = models.CharField(
-        max_length=500, blank=True, help_text="Window, order and columns, as a query string."
-    )
-    shared = models.BooleanField(default=False)
-    created_at = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        db_table = "saved_search"
-        constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(
-                fields=["owner", "feature", "name"], name="saved_search_name", nulls_distinct=False
-            ),
-            # What stands over all features is nobody else's: who sees which feature differs.
-            models.CheckConstraint(
-                condition=models.Q(shared=False) | models.Q(feature__isnull=False),
-                name="saved_search_shared_in_a_feature",
-            ),
-        ]
 
 
 class IngestReceipt(models.Model):

@@ -24,7 +24,7 @@ from features.registry import (
 )
 from features.window import Window
 from traces.filters import traces_url
-from traces.metrics import STEPS, MetricGroup, SeriesPoint, Step, metric_series, metrics
+from traces.metrics import STEPS, MetricGroup, SeriesPoint, Step, metric_report, metrics_of
 from traces.models import VaultEntry
 from traces.plots import overview_plots
 from traces.queries import TraceFilter, first_trace_at, last_trace_at, list_traces
@@ -90,29 +90,29 @@ def default_step(window: Window) -> Step:
     return "hour" if min(window.end, now) - window.start <= _HOURLY_UP_TO else "day"
 
 
-def series(feature: Feature, window: Window, step: Step) -> list[SeriesPoint]:
-    """The window's series without the empty steps that have not begun yet."""
+def begun(points: Sequence[SeriesPoint]) -> list[SeriesPoint]:
+    """A series without the empty steps that have not begun yet."""
     now = datetime.now(UTC)
-    points = metric_series(feature, window.start, window.end, step)
     return [point for point in points if point.start <= now or point.group.requests]
 
 
 def _board_rows(features: Sequence[Feature], window: Window) -> Mapping[UUID, BoardRow]:
-    step = default_step(window)
-    return {
-        feature.pk: BoardRow(
-            group=metrics(feature, window.start, window.end)[0],
-            tool_failures=[point.group.tool_failure.rate for point in series(feature, window, step)],
+    found = metrics_of(features, window.start, window.end, default_step(window))
+    rows = {}
+    for feature in features:
+        group, points = found[feature.pk]
+        rows[feature.pk] = BoardRow(
+            group=group,
+            tool_failures=[point.group.tool_failure.rate for point in begun(points)],
             last_at=last_trace_at(feature),
             urls=figure_urls(feature, window),
         )
-        for feature in features
-    }
+    return rows
 
 
 def _step_of(request: HttpRequest, window: Window) -> Step:
     text = request.GET.get("step") or default_step(window)
-    if text not in STEPS:
+    if text not in ("hour", "day"):
         raise BadField("step", f"The plots go by hour or day, not by '{text[:40]}'.")
     step: Step = "hour" if text == "hour" else "day"
     steps = (min(window.end, datetime.now(UTC)) - window.start) / STEPS[step]
@@ -128,13 +128,14 @@ def _overview(request: HttpRequest, feature: Feature, window: Window) -> Mapping
     if first_trace_at(feature) is None:
         return {"empty": True}
     step = _step_of(request, window)
+    report = metric_report(feature, window.start, window.end, step)
     return {
         "empty": False,
-        "group": metrics(feature, window.start, window.end)[0],
+        "group": report.total,
         "urls": figure_urls(feature, window),
         "step": step,
-        "steps": list(STEPS),
-        "plots": overview_plots(feature, series(feature, window, step)),
+        "steps": [name for name in STEPS if name != "minute"],
+        "plots": overview_plots(feature, begun(report.points)),
     }
 
 

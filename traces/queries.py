@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 
 from features.models import Feature
 from features.problems import BadField
-from traces.metrics import MetricGroup, PerSuccess, Quantiles, SeriesPoint, Step, metric_series, metrics
+from traces.metrics import MetricGroup, metrics
 from traces.models import DirtyTrace, IngestReceipt, SpanConflict, Trace
 from traces.redaction_key import redactor_for
 from traces.statistics import Rate
@@ -23,11 +23,7 @@ from traces.vocabulary import LogEvent, Span, Summary
 
 __all__ = [
     "MetricGroup",
-    "PerSuccess",
-    "Quantiles",
     "Rate",
-    "SeriesPoint",
-    "Step",
     "TraceDetail",
     "TraceFilter",
     "TracePage",
@@ -40,7 +36,6 @@ __all__ = [
     "list_summaries",
     "list_traces",
     "locate",
-    "metric_series",
     "metrics",
     "summary_of",
 ]

@@ -17,6 +17,7 @@ from features.models import Feature
 from features.policy import active_policy
 from traces.models import FactRow, IngestReceipt
 from traces.retention import retention_days
+from traces.rollups import mark_minutes
 from traces.store import mark_dirty, time_of
 from traces.summarise import Rules, summarise
 from traces.vault import forget_originals
@@ -179,7 +180,15 @@ def _write(cursor: CursorWrapper, settled: Sequence[tuple[TraceKey, Summary]]) -
                 encode(summary).decode(),
             )
         )
+    # The minutes that a trace leaves and comes to, with the trace: no reader sees one without the other.
+    cursor.execute(
+        "SELECT t.feature_id, t.started_at FROM trace t JOIN unnest(%s::bytea[], %s::uuid[]) k (t, f) "
+        "ON t.trace_id = k.t AND t.feature_id = k.f",
+        _columns([key for key, _ in settled]),
+    )
+    starts = [*cursor.fetchall(), *((key[1], time_of(summary.started_at)) for key, summary in settled)]
     cursor.executemany(_UPSERT, rows)
+    mark_minutes(cursor, starts)
 
 
 def _unmark(cursor: CursorWrapper, keys: Sequence[TraceKey]) -> None:

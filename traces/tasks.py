@@ -4,6 +4,7 @@ import time
 
 from celery import shared_task
 
+from traces.rollups import roll_up
 from traces.services import ensure_partitions, forget_expired, forget_old_receipts, settle_dirty
 
 _TURN_SECONDS = 30.0
@@ -17,6 +18,16 @@ def settle() -> int:
     while (done := settle_dirty()) and time.monotonic() < until:
         settled += done
     return settled
+
+
+@shared_task(name="traces.roll_up")
+def roll_up_due() -> int:
+    """Compute the rollups that are due until none is left or the turn is over; returns how many steps."""
+    until = time.monotonic() + _TURN_SECONDS
+    computed = 0
+    while (done := roll_up()) and time.monotonic() < until:
+        computed += done
+    return computed
 
 
 @shared_task(name="traces.partitions")
