@@ -16,7 +16,7 @@ from guardian.shortcuts import assign_perm, remove_perm
 from audit.services import Actor, append
 from features.acting import actor_of
 from features.errors import ClearanceError, ConflictError, NotFoundError
-from features.keys import new_key
+from features.keys import new_key, note_used
 from features.models import ROLES, SCOPES, ApiKey, Feature, FeatureRole, Person, RoleDenial
 from features.outbox import notify
 from features.queries import holders, roles_on
@@ -307,6 +307,4 @@ def revoke_key(*, key: ApiKey, by: Person | None = None) -> None:
 
 def note_key_used(key: ApiKey) -> None:
     """Keep when a key was last used, to the minute: not one write for each call."""
-    now = datetime.now(UTC)
-    if key.last_used_at is None or now - key.last_used_at > timedelta(minutes=1):
-        ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
+    note_used(key.pk, key.last_used_at)

@@ -2,19 +2,24 @@
 cut.
 
 Cutting comes last, so that no cut hides half an e-mail address. Limits are on parts (a message's text, a
-document, a string in arguments), then on the whole span. Pure, no Django.
+document, a string in arguments), then on the whole span.
+
+Most spans hold nothing of all that. So a span is encoded first and looked at as a whole; only where something
+may have to be done it is gone through text by text. Pure, no Django.
 """
 
 import hashlib
 import math
+import re
 from collections import Counter
 from collections.abc import MutableMapping
+from itertools import accumulate
 from typing import Any
 
 import msgspec
 
 from traces.redact import Redactor
-from traces.vocabulary import Content, Document, Json, LogEvent, Message, Part, Span
+from traces.vocabulary import Claims, Content, Document, Json, LogEvent, Message, Part, Span
 
 PART_BYTES = 64 * 1024
 SPAN_BYTES = 4 * 1024 * 1024
@@ -23,7 +28,18 @@ _NODES = 50_000
 _MEDIA_CHARACTERS = 1024
 _BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_\r\n")
 _MAX_INTEGER = 10**300
+_LONG_RUN, _MEDIA_RUN, _LONG_NUMBER = b"x" * 300, b"x" * _MEDIA_CHARACTERS, b"9" * 300
+# One letter for all of base64's, in JSON with a backslash before the ends of lines; one for all digits.
+_RUNS = bytes(0x78 if chr(byte) in _BASE64 | {"\\"} else 0x20 for byte in range(256))
+_AS_NINES = bytes(0x39 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
+_NAME_BYTES, _CLAIM_BYTES, _SEGMENT_NAME_BYTES, _EVENT_NAME_BYTES = 1024, 512, 128, 256
+_ESCAPES = ((b"\\n", b"\n"), (b'\\"', b'"'), (b"\\t", b"\t"), (b"\\r", b"\r"))
 Originals = MutableMapping[str, str] | None
+_encode = msgspec.json.Encoder().encode
+_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NO_BRACKET = re.compile(rb"[^\[\]{}]+")
+_BRACKETS = {**dict.fromkeys(b"{[", 1), **dict.fromkeys(b"}]", -1)}
+_NO_CLAIMS = Claims()
 
 
 def clean_text(text: str) -> str:
@@ -171,6 +187,110 @@ class _Work:
             content.tool_definitions = [self.json(definition) for definition in content.tool_definitions]
 
 
+def storable_body(
+    span: Span,
+    redactor: Redactor,
+    part_limit: int = PART_BYTES,
+    span_limit: int = SPAN_BYTES,
+    originals: Originals = None,
+) -> bytes:
+    """The span in JSON as `make_storable` leaves it; `span` is changed where something has to be.
+
+    Decode has left no number that JSON does not have.
+    """
+    if _has_short_names(span):
+        body = _untouched(span, redactor, min(part_limit, span_limit))
+        if body is not None:
+            return body
+    return _encode(make_storable(span, redactor, part_limit, span_limit, originals))
+
+
+def storable_event_body(
+    event: LogEvent,
+    redactor: Redactor,
+    part_limit: int = PART_BYTES,
+    event_limit: int = SPAN_BYTES,
+    originals: Originals = None,
+) -> bytes:
+    """As storable_body, for a log event."""
+    if len(event.event_name) * 4 <= _EVENT_NAME_BYTES:
+        body = _untouched(event, redactor, min(part_limit, event_limit))
+        if body is not None:
+            return body
+    return _encode(make_event_storable(event, redactor, part_limit, event_limit, originals))
+
+
+def _has_short_names(span: Span) -> bool:
+    """Whether none of what has a limit of its own can be over it: a character has at most four bytes."""
+    longest = _NAME_BYTES // 4
+    for value in (
+        span.name,
+        span.scope,
+        span.model_asked,
+        span.model_answered,
+        span.provider,
+        span.response_id,
+        span.tool_name,
+        span.tool_call_id,
+    ):
+        if value is not None and len(value) > longest:
+            return False
+    claims = span.claims
+    if claims == _NO_CLAIMS:
+        return True
+    texts = [text for text in msgspec.structs.astuple(claims) if isinstance(text, str)]
+    segments = claims.segments or {}
+    return (
+        all(len(text) * 4 <= _CLAIM_BYTES for text in texts)
+        and all(len(text) * 4 <= _SEGMENT_NAME_BYTES for text in segments)
+        and all(len(text) * 4 <= _CLAIM_BYTES for text in segments.values())
+    )
+
+
+def _untouched(item: Span | LogEvent, redactor: Redactor, limit: int) -> bytes | None:
+    """The item in JSON, if nothing of it has to be cleaned, redacted, described or cut. None: something may
+    have to be.
+    """
+    try:
+        body = _encode(item)
+    except (ValueError, OverflowError, RecursionError):  # a lone surrogate
+        return None
+    # So small, it cannot have too many values either.
+    if len(body) > min(limit, 2 * _NODES) or _has_payload(body) or _is_deep(body):
+        return None
+    texts = body
+    if b"\\" in texts:
+        # Without JSON's escapes, the commonest of them; a backslash itself last, by way of a byte that JSON
+        # has not.
+        texts = texts.replace(b"\\\\", b"\0")
+        for escape, meant in _ESCAPES:
+            texts = texts.replace(escape, meant)
+        if b"\\" in texts:
+            return None  # another control character, NUL among them
+        texts = texts.replace(b"\0", b"\\")
+    return body if redactor.leaves(texts) else None
+
+
+def _has_payload(body: bytes) -> bool:
+    """Whether a text may be base64 (long, and nothing but its alphabet, or named as data) or a number be
+    longer than is kept.
+    """
+    if len(body) < len(_LONG_NUMBER):
+        return False
+    if b'"data:' in body:
+        return True
+    runs = body.translate(_RUNS)
+    return _LONG_RUN in runs and (_MEDIA_RUN in runs or _LONG_NUMBER in body.translate(_AS_NINES))
+
+
+def _is_deep(body: bytes) -> bool:
+    """Whether its values may be nested deeper than is kept."""
+    if body.count(b"{") + body.count(b"[") < _DEPTH:
+        return False
+    steps = [_BRACKETS[byte] for byte in _NO_BRACKET.sub(b"", _QUOTED.sub(b"", body))]
+    return max(accumulate(steps)) >= _DEPTH
+
+
 def make_storable(
     span: Span,
     redactor: Redactor,
@@ -182,13 +302,13 @@ def make_storable(
     which kind; `originals` takes what each token stands for.
     """
     work = _Work(redactor, part_limit, originals)
-    span.name = cut_text(work.text(span.name), 1024)[0]
-    span.scope = cut_text(work.text(span.scope), 1024)[0]
+    span.name = cut_text(work.text(span.name), _NAME_BYTES)[0]
+    span.scope = cut_text(work.text(span.scope), _NAME_BYTES)[0]
     span.status_message = work.part(span.status_message)[0]
     for field in ("model_asked", "model_answered", "provider", "response_id", "tool_name", "tool_call_id"):
         value = getattr(span, field)
         if value is not None:
-            setattr(span, field, cut_text(clean_text(value), 1024)[0])
+            setattr(span, field, cut_text(clean_text(value), _NAME_BYTES)[0])
     span.tool_name = work.maybe(span.tool_name)
     _claims(span, work)
     work.content(span.content)
@@ -206,10 +326,10 @@ def _claims(span: Span, work: _Work) -> None:
     for field in msgspec.structs.fields(claims):
         value: Any = getattr(claims, field.name)
         if isinstance(value, str):
-            setattr(claims, field.name, cut_text(work.text(value), 512)[0])
+            setattr(claims, field.name, cut_text(work.text(value), _CLAIM_BYTES)[0])
     if claims.segments is not None:
         claims.segments = {
-            cut_text(work.text(name), 128)[0]: cut_text(work.text(value), 512)[0]
+            cut_text(work.text(name), _SEGMENT_NAME_BYTES)[0]: cut_text(work.text(value), _CLAIM_BYTES)[0]
             for name, value in claims.segments.items()
         }
 
@@ -223,13 +343,13 @@ def make_event_storable(
 ) -> LogEvent:
     """As make_storable, for a log event."""
     work = _Work(redactor, part_limit, originals)
-    event.event_name = cut_text(work.text(event.event_name), 256)[0]
+    event.event_name = cut_text(work.text(event.event_name), _EVENT_NAME_BYTES)[0]
     work.content(event.content)
     event.body = work.json(event.body)
     event.attributes = work.mapping(event.attributes)
     event.content.cut = event.content.cut or work.cut
     event.redactions = dict(sorted(work.found.items()))
-    if len(msgspec.json.encode(event)) > event_limit:
+    if len(_encode(event)) > event_limit:
         event.body, event.attributes, event.content.cut = None, {}, True
         _shorten(event.content, event_limit)
     return event
@@ -240,11 +360,11 @@ def _within(span: Span, limit: int) -> Span:
     went.
     """
     for drop in (_drop_attributes, _drop_definitions):
-        if len(msgspec.json.encode(span)) <= limit:
+        if len(_encode(span)) <= limit:
             return span
         drop(span)
         span.content.cut = True
-    if len(msgspec.json.encode(span)) > limit:
+    if len(_encode(span)) > limit:
         _shorten(span.content, limit)
     return span
 
@@ -252,7 +372,7 @@ def _within(span: Span, limit: int) -> Span:
 def _drop_attributes(span: Span) -> None:
     span.attributes = {"clearance.dropped": f"{len(span.attributes)} attributes, for the span's size"}
     span.events, span.links = span.events[-8:], []
-    if len(msgspec.json.encode(span.events)) > PART_BYTES:
+    if len(_encode(span.events)) > PART_BYTES:
         span.events = []
 
 
@@ -263,13 +383,13 @@ def _drop_definitions(span: Span) -> None:
 def _shorten(content: Content, limit: int) -> None:
     """Drop the oldest input after the first message, then documents' texts, then the rest, until it fits."""
     content.cut = True
-    while content.input and len(content.input) > 2 and len(msgspec.json.encode(content)) > limit:
+    while content.input and len(content.input) > 2 and len(_encode(content)) > limit:
         content.input = [content.input[0], *content.input[len(content.input) // 2 :]]
     for document in content.documents or ():
-        if len(msgspec.json.encode(content)) <= limit:
+        if len(_encode(content)) <= limit:
             return
         document.content, document.metadata = None, None
     for field in ("input", "result", "arguments", "output", "documents"):
-        if len(msgspec.json.encode(content)) <= limit:
+        if len(_encode(content)) <= limit:
             return
         setattr(content, field, None)

@@ -273,6 +273,36 @@ class SpanConflict(models.Model):
         db_table = "span_conflict"
 
 
+class SavedSearch(models.Model):
+    """A search that a person kept under a name: for themselves, or for all who hold a role on its feature."""
+
+    id = models.UUIDField(primary_key=True, default=new_id)
+    owner = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="+")
+    feature = models.ForeignKey(
+        Feature, on_delete=models.CASCADE, null=True, related_name="+", help_text="None: over all features."
+    )
+    name = models.CharField(max_length=80)
+    line = models.CharField(max_length=2000, blank=True, help_text="As it was typed, personal data as tokens.")
+    parameters = models.CharField(
+        max_length=500, blank=True, help_text="Window, order and columns, as a query string."
+    )
+    shared = models.BooleanField(default=False)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "saved_search"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["owner", "feature", "name"], name="saved_search_name", nulls_distinct=False
+            ),
+            # What stands over all features is nobody else's: who sees which feature differs.
+            models.CheckConstraint(
+                condition=models.Q(shared=False) | models.Q(feature__isnull=False),
+                name="saved_search_shared_in_a_feature",
+            ),
+        ]
+
+
 class IngestReceipt(models.Model):
     """One body that came by OTLP with a good key: how much of it was stored, and why the rest was not. Kept a
     day.

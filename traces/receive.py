@@ -15,11 +15,10 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+from django.db import DatabaseError, InterfaceError, connection
 from psycopg_pool import PoolTimeout
 
-from features.keys import find_key
-from features.services import note_key_used
+from features.keys import known_key
 from features.throttle import buckets
 from traces.decode import (
     DecodeError,
@@ -135,12 +134,18 @@ class OtlpReceiver:
 
 
 def _with_connection(work: Callable[..., T], *args: object) -> T:
-    """Run with a database connection of the pool, given back after; a broken one is thrown away."""
-    close_old_connections()
+    """Run with this thread's database connection, which it keeps. One that broke meanwhile is thrown away, and the
+    work done once more: whatever it was, done twice it is done once.
+    """
+    kept = connection.connection is not None
     try:
         return work(*args)
-    finally:
+    except (DatabaseError, InterfaceError):
+        broke = connection.connection is not None and connection.connection.closed
         connection.close()
+        if not (kept and broke):
+            raise
+        return work(*args)
 
 
 def _clear_key(headers: dict[str, str]) -> str:
@@ -152,13 +157,12 @@ def _clear_key(headers: dict[str, str]) -> str:
 
 def _authenticate(clear: str) -> tuple[UUID, UUID]:
     """(the key's ID, its feature's ID). Refusal 401 or 403."""
-    key = find_key(clear) if clear else None
+    key = known_key(clear) if clear else None
     if key is None:
         raise Refusal(401, "No usable key: send Authorization: Bearer <key>, or x-api-key.")
     if not key.allows("ingest"):
         raise Refusal(403, "This key has no scope 'ingest' (insufficient_scope).")
-    note_key_used(key)
-    return key.pk, key.feature_id
+    return key.id, key.feature_id
 
 
 def _ingest(

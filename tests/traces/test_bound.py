@@ -1,16 +1,24 @@
 """A span is made fit to store: bounded part by part, redacted before it is cut, and it says what was cut."""
 
 import base64
+import copy
 import json
 import os
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from traces.bound import clean_text, cut_text, make_event_storable, make_storable
+from traces.bound import (
+    clean_text,
+    cut_text,
+    make_event_storable,
+    make_storable,
+    storable_body,
+    storable_event_body,
+)
 from traces.redact import TOKEN_PATTERN, Redactor
-from traces.vocabulary import Content, Document, Json, LogEvent, Message, Part, Span
+from traces.vocabulary import Claims, Content, Document, Json, LogEvent, Message, Part, Span
 
 REDACTOR = Redactor(b"k" * 32)
 
@@ -154,3 +162,106 @@ def test_any_value_becomes_json_that_the_database_takes(attributes: dict[str, Js
     assert "\\u0000" not in stored.decode()
     json.loads(stored)
     msgspec.json.decode(stored, type=Span)
+
+
+# What tells the quick way from the long one: ends of texts, escapes, quotes, what only looks like a finding.
+PIECES = (
+    "a@b.example",
+    "4111 1111 1111 1111",
+    "4111111111111111",
+    "+49 30 901820",
+    "10:30:00",
+    "2026-01-01T10:30:00Z",
+    "2001:db8::7",
+    "203.0.113.7",
+    "1.2.3.4.5",
+    "DE89 3704 0044 0532 0130 00",
+    "078-05-1120",
+    "12345678Z",
+    "[email:0123456789abcdef0123]",
+    "[email:0123]",
+    "password: hunter22",
+    "secret",
+    "sk-abcdefghijklmnopqrstuv",
+    "Bearer abcdefghijklmnopqrst",
+    "CUST-123456",
+    "data:text/plain;base64,",
+    "data:",
+    base64.b64encode(bytes(range(256)) * 4).decode(),
+    "word " * 300,
+    "x" * 1100,
+    "9" * 310,
+    "\u20ac",
+    "\n",
+    "\\",
+    "\\n",
+    '"',
+    "\t",
+    "\r",
+    "\b",
+    "\0",
+    "\x1f",
+    "\ud800",
+    "\u2028",
+    " ",
+    "x",
+    ":",
+    "{[",
+)
+tricky = st.lists(st.sampled_from(PIECES), max_size=4).map("".join)
+plain = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.sampled_from([4111111111111111, -4111111111111111, 10**299, 10**300, 10**310, 17, 2**64]),
+        st.floats(allow_nan=False, allow_infinity=False),
+        tricky,
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(tricky, inner, max_size=3)),
+    max_leaves=8,
+)
+REDACTORS = (
+    REDACTOR,
+    Redactor(b"k" * 32, {"customer": "CUST-[0-9]{6}"}),
+    Redactor(b"k" * 32, {"whole": "^x$"}),
+    Redactor(b"k" * 32, {"quoted": '"[a-z]+"'}, frozenset({"secret"})),
+)
+
+
+def nested(levels: int) -> Json:
+    return [nested(levels - 1)] if levels else "{]"
+
+
+@settings(deadline=None)
+@given(
+    st.dictionaries(tricky, plain, max_size=3),
+    plain,
+    tricky,
+    st.sampled_from(REDACTORS),
+    st.sampled_from([64 * 1024, 900]),
+    st.sampled_from([0, 0, 0, 58, 62, 70]),
+)
+def test_the_quick_way_and_the_long_one_end_in_the_same_body(
+    attributes: dict[str, Json], arguments: Json, text: str, redactor: Redactor, limit: int, levels: int
+) -> None:
+    given_span = span(
+        attributes={**attributes, "deep": nested(levels)},
+        content=Content(arguments=arguments, input=[message(text)], input_text=text),
+        claims=Claims(session_id=text, segments={text: text}),
+        tool_call_id=text,
+    )
+    long_way: dict[str, str] = {}
+    quick_way: dict[str, str] = {}
+    kept = make_storable(copy.deepcopy(given_span), redactor, limit, 4 * limit, long_way)
+    assert storable_body(given_span, redactor, limit, 4 * limit, quick_way) == msgspec.json.encode(kept)
+    assert quick_way == long_way
+    event = LogEvent(
+        trace_id=b"\x01" * 16,
+        span_id=None,
+        event_name=text,
+        observed_at=1,
+        body=arguments,
+        attributes=attributes,
+    )
+    kept_event = make_event_storable(copy.deepcopy(event), redactor, limit, 4 * limit)
+    assert storable_event_body(event, redactor, limit, 4 * limit) == msgspec.json.encode(kept_event)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from traces.decode.errors import DecodeError
-from traces.decode.otlp_protobuf import DEPTH, TOO_DEEP, payload
+from traces.decode.otlp_protobuf import DEPTH, TOO_DEEP, finite, payload
 from traces.vocabulary import Json, RawLog, RawSpan
 
 _STATUS: dict[Any, Any] = {
@@ -227,7 +227,7 @@ def _integer(inner: Json) -> Json:
 def _double(inner: Json) -> Json:
     if isinstance(inner, str):  # "NaN", "Infinity", or a number in quotes
         try:
-            return float(inner)
+            return finite(float(inner))
         except ValueError:
             return inner
     return inner if isinstance(inner, int | float) and not isinstance(inner, bool) else None

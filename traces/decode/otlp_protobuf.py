@@ -1,6 +1,7 @@
 """OTLP in protobuf. Field access only: `json_format` would be several times slower."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator
 
 from google.protobuf.message import DecodeError as ProtobufError
@@ -21,6 +22,11 @@ TOO_DEEP = "\u2026 [too deep]"
 def payload(data: bytes) -> dict[str, Json]:
     """What is kept of bytes: their size and hash."""
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def finite(number: float) -> Json:
+    """The number, or its name where JSON has no number for it."""
+    return number if math.isfinite(number) else str(number)
 
 
 def spans(body: bytes) -> Iterator[RawSpan | str]:
@@ -104,7 +110,7 @@ _PLAIN: dict[str, Callable[[AnyValue], Json]] = {
     "string_value": lambda value: value.string_value,
     "bool_value": lambda value: value.bool_value,
     "int_value": lambda value: value.int_value,
-    "double_value": lambda value: value.double_value,
+    "double_value": lambda value: finite(value.double_value),
     "bytes_value": lambda value: payload(value.bytes_value),
 }
 

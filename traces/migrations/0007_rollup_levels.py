@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('features', '0004_outbox'),
-        ('traces', '0004_depth'),
+        ('traces', '0008_saved_search'),
     ]
 
     operations = [

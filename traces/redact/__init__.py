@@ -53,6 +53,12 @@ class Redactor:
             found[finding.kind] += 1
         return "".join([*pieces, text[at:]]), found
 
+    def leaves(self, quoted: bytes) -> bool:
+        """Whether texts that stand in quotation marks in `quoted`, as in JSON but without its escapes, and the
+        numbers between them would all be left as they are. False also when that is not sure.
+        """
+        return self._recognisers.nothing_in(quoted)
+
     def redact_number(self, number: int) -> str | None:
         """The token of a whole number that is a card number; None for any other."""
         text = str(number)
