@@ -176,10 +176,10 @@ class Fact(msgspec.Struct, kw_only=True):
     rooms come.
     """
 
-    kind: str  # outcome | escalated | violation | rating
+    kind: str  # outcome | escalated | violation | rating | comment
     source: str
     value: Json
-    created_at: int
+    created_at: int  # when its sender says it was said, else when it came; the newest wins
 
 
 class ToolCall(msgspec.Struct, kw_only=True):
@@ -253,6 +253,14 @@ class Summary(msgspec.Struct, kw_only=True):
     completeness: Completeness
     redactions: dict[str, int]
     span_count: int
-    uncounted: dict[
-        str, str
-    ]  # span ID -> the span ID that it repeats, or why it does not count ("sums its children", ...)
+    # span ID -> the span ID that it repeats, or why it does not count ("sums its children", ...)
+    uncounted: dict[str, str]
+    cost_usd: str | None = None  # a decimal; None: unknown
+    unknown_cost_calls: int = 0
+    unpriced_models: list[str] = []  # of those calls
+    context_tokens: int | None = None  # of the model call with the largest input
+    budgeted_calls: int = 0  # model calls with known input, where the policy names a context budget
+    over_budget_calls: int = 0
+    error_signature: str | None = None  # None: nothing failed
+    policy: int | None = None  # the policy version that judged it
+    rule_faults: list[str] = []  # rules of the policy that could not be judged on this trace, and why

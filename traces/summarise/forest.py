@@ -10,13 +10,34 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 def in_order(spans: Iterable[Span]) -> list[Span]:
-    """Each span ID once, by start and ID. Of several bodies under one ID the first in byte order is taken."""
+    """Each span ID once, by start and ID; of several bodies under one ID the same one whichever came first."""
+    return choose(spans)[0]
+
+
+def choose(spans: Iterable[Span]) -> tuple[list[Span], bool]:
+    """(the spans as `in_order` gives them, whether two bodies came under one ID). Of several bodies the one that
+    ends last is taken, then the longest, then the last in byte order: an emitter that sends a span while it runs
+    and again when it is done means the second.
+    """
     chosen: dict[bytes, Span] = {}
+    conflicting = False
     for span in spans:
-        known = chosen.get(span.span_id)
-        if known is None or (known is not span and _encode(span) < _encode(known)):
-            chosen[span.span_id] = span
-    return sorted(chosen.values(), key=lambda span: (span.started_at, span.ended_at, span.span_id))
+        known = chosen.setdefault(span.span_id, span)
+        if known is not span:
+            rank, known_rank = _rank(span), _rank(known)
+            conflicting = conflicting or rank != known_rank
+            if rank > known_rank:
+                chosen[span.span_id] = span
+    return sorted(chosen.values(), key=_place), conflicting
+
+
+def _place(span: Span) -> tuple[int, int, bytes]:
+    return (span.started_at, span.ended_at, span.span_id)
+
+
+def _rank(span: Span) -> tuple[int, int, bytes]:
+    body = _encode(span)
+    return (span.ended_at, len(body), body)
 
 
 class Forest:

@@ -1,7 +1,7 @@
 """Join log events to their spans: they carry a call's messages when the span does not, and may come first."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -41,7 +41,11 @@ def attach_events(spans: Iterable[Span], events: Iterable[LogEvent]) -> list[Spa
     """The spans with what their log events say filled in where the span itself says nothing. The spans given
     are not changed.
     """
-    contents = contents_of(events_in_order(events))
+    return attach_contents(spans, contents_of(events_in_order(events)))
+
+
+def attach_contents(spans: Iterable[Span], contents: Mapping[bytes | None, Content]) -> list[Span]:
+    """As `attach_events`, with what the events say read already."""
     return [_filled(span, contents[span.span_id]) if span.span_id in contents else span for span in spans]
 
 

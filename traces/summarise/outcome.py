@@ -1,10 +1,10 @@
 """How a task ended and who says so; violations; retries."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, cast, get_args
 
 from traces.summarise.calls import Call, encoded
-from traces.summarise.rules import Rules
+from traces.summarise.rules import Judged, Rules
 from traces.vocabulary import Claims, Fact, Span, Violation
 
 Outcome = Literal["success", "escalated", "failed", "abandoned", "unknown"]
@@ -23,21 +23,22 @@ def _word(value: object) -> Outcome | None:
 
 
 def outcome_of(
-    facts: Sequence[Fact], claims: Claims, root: Span | None, tools: Sequence[Span], rules: Rules
+    facts: Sequence[Fact],
+    claims: Claims,
+    root: Span | None,
+    tools: Sequence[Span],
+    rules: Rules,
+    succeeded: Callable[[], Judged] | None = None,
 ) -> tuple[Outcome, str]:
     """(outcome, who says so), in the order of the design: feedback, the attribute, an escalation, the root's
-    error.
+    error, the policy's success rule.
 
-    Of several facts the newest wins; `facts` in order.
+    Of several facts the newest wins; `facts` in order. A rule that cannot be judged is never a success.
     """
-    for fact in reversed(facts):
-        if fact.kind == "outcome" and (word := _word(fact.value)):
-            return word, f"feedback:{fact.source}"
+    if told := _told(facts):
+        return told
     if word := _word(claims.outcome):
         return word, "attribute"
-    for fact in reversed(facts):
-        if fact.kind == "escalated" and fact.value is True:
-            return "escalated", f"feedback:{fact.source}"
     if claims.escalated:
         return "escalated", "attribute:escalated"
     for span in tools:
@@ -45,12 +46,30 @@ def outcome_of(
             return "escalated", f"escalation_tool:{span.tool_name}"
     if root is not None and root.status == "error":
         return "failed", "root_error"
+    if succeeded is not None:
+        judged = succeeded()
+        if judged.fault is not None:
+            return "unknown", "success_rule_fault"
+        return ("success" if judged.holds else "failed"), "success_rule"
     return "unknown", "none"
 
 
-def violations_of(facts: Sequence[Fact]) -> list[Violation]:
-    """The violations that facts tell of, each once."""
+def _told(facts: Sequence[Fact]) -> tuple[Outcome, str] | None:
+    for fact in reversed(facts):
+        if fact.kind == "outcome" and (word := _word(fact.value)):
+            return word, f"feedback:{fact.source}"
+        if fact.kind == "escalated" and fact.value is True:
+            return "escalated", f"feedback:{fact.source}"
+    return None
+
+
+def violations_of(
+    facts: Sequence[Fact], tools: Sequence[Span], rules: Rules, checked: Sequence[Violation] = ()
+) -> list[Violation]:
+    """What facts tell of, the runs of tools that the policy disallows, and the checks that failed: each once."""
     found: dict[tuple[str, str, str], Violation] = {}
+    for violation in (*_disallowed(tools, rules), *checked):
+        found[(violation.rule, violation.span_id or "", violation.detail or "")] = violation
     for fact in facts:
         if fact.kind != "violation":
             continue
@@ -66,6 +85,18 @@ def violations_of(facts: Sequence[Fact]) -> list[Violation]:
         )
         found[(rule, violation.span_id or "", violation.detail or "")] = violation
     return [found[key] for key in sorted(found)]
+
+
+def _disallowed(tools: Sequence[Span], rules: Rules) -> list[Violation]:
+    return [
+        Violation(
+            rule="disallowed_tool",
+            span_id=span.span_id.hex(),
+            detail=f"the policy disallows {span.tool_name}, and it ran",
+        )
+        for span in tools
+        if span.tool_name in rules.disallowed
+    ]
 
 
 def retries_of(calls: Sequence[Call], tools: Sequence[Span]) -> int:

@@ -2,19 +2,23 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from traces.summarise.calls import Call, count_calls, count_tools
 from traces.summarise.completeness import completeness_of
-from traces.summarise.forest import Forest, in_order
-from traces.summarise.joining import attach_events, contents_of, events_in_order
+from traces.summarise.cost import cost_of
+from traces.summarise.forest import Forest
 from traces.summarise.outcome import facts_in_order, outcome_of, retries_of, violations_of
-from traces.summarise.rules import Rules
+from traces.summarise.reading import Reading, read
+from traces.summarise.rules import Judged, Rules, Seen
+from traces.summarise.signature import signature_of
 from traces.vocabulary import Claims, Fact, LogEvent, Span, Summary, ToolCall
 
 _BASELINE = "baseline"
+_MOST_TOKENS = 2**62
 
 
 def summarise(
@@ -24,27 +28,29 @@ def summarise(
     rules: Rules = Rules(),  # noqa: B008
 ) -> Summary:
     """The summary of a trace. At least one span or log event; ValueError without."""
-    if not spans and not events:
-        raise ValueError("a trace has at least one span or log event")
-    events = events_in_order(events)
-    forest = Forest(in_order(attach_events(in_order(spans), events)))
-    facts = facts_in_order(facts)
+    return summary_of(read(spans, events), facts_in_order(facts), rules)
+
+
+def summary_of(reading: Reading, facts: Sequence[Fact], rules: Rules) -> Summary:
+    """The summary of a trace that is read; `facts` in order."""
+    forest, events = reading.forest, reading.events
     root = forest.root()
     calls, uncounted = count_calls(forest)
     tools, repeated = count_tools(forest)
     chats = [call for call in calls if call.span.kind == "llm"]
-    claims = _claims(forest, root)
-    loose = [content for span_id, content in contents_of(events).items() if span_id not in forest.by_id]
+    claims = claims_of(reading)
     final_output, final_span = _final_output(forest, root, chats)
     if final_output is None:
-        final_output = _last_said(loose)
-    outcome, source = outcome_of(facts, claims, root, tools, rules)
+        final_output = _last_said(reading.loose)
     started, ended = _bounds(forest.spans, events)
-    trace_id = spans[0].trace_id if spans else events[0].trace_id
+    trace_id = forest.spans[0].trace_id if forest.spans else events[0].trace_id
     redactions: Counter[str] = Counter()
     for found in (*(span.redactions for span in forest.spans), *(event.redactions for event in events)):
         redactions.update(found)
-    return Summary(
+    cost = cost_of(calls, rules.prices, started)
+    inputs = [call.usage.input for call in chats if call.usage.input is not None]
+    budget = rules.context_tokens
+    summary = Summary(
         trace_id=trace_id,
         request_id=claims.request_id or trace_id.hex(),
         root_span_id=root.span_id.hex() if root else None,
@@ -58,27 +64,80 @@ def summarise(
         duration_ns=ended - started,
         waiting_ns=_waiting(forest.spans),
         status=root.status if root else "ok",
-        outcome=outcome,
-        outcome_source=source,
+        outcome="unknown",
+        outcome_source="none",
         llm_calls=len(chats),
         llm_errors=sum(call.span.status == "error" for call in chats),
         embeddings=len(calls) - len(chats),
         models=_models(chats),
-        input_tokens=sum(call.usage.input or 0 for call in chats),
-        output_tokens=sum(call.usage.output or 0 for call in chats),
-        cached_input_tokens=sum(call.usage.cached_input or 0 for call in chats),
-        reasoning_tokens=sum(call.usage.reasoning or 0 for call in chats),
+        input_tokens=_bounded(sum(call.usage.input or 0 for call in chats)),
+        output_tokens=_bounded(sum(call.usage.output or 0 for call in chats)),
+        cached_input_tokens=_bounded(sum(call.usage.cached_input or 0 for call in chats)),
+        reasoning_tokens=_bounded(sum(call.usage.reasoning or 0 for call in chats)),
         tool_calls=[_tool_call(span) for span in tools],
         tool_errors=sum(span.status == "error" for span in tools),
         retries=retries_of(calls, tools),
         retrieved_ids=_retrieved_ids(forest.spans),
         final_output=final_output,
-        violations=violations_of(facts),
-        completeness=completeness_of(forest.spans, calls, tools, loose, final_output, final_span),
+        violations=[],
+        completeness=completeness_of(forest.spans, calls, tools, reading.loose, final_output, final_span),
         redactions=dict(sorted(redactions.items())),
         span_count=len(forest.spans),
         uncounted={**uncounted, **repeated},
+        cost_usd=None if cost.usd is None else plain(cost.usd),
+        unknown_cost_calls=cost.unknown,
+        unpriced_models=cost.unpriced,
+        context_tokens=_bounded(max(inputs)) if inputs else None,
+        budgeted_calls=len(inputs) if budget is not None else 0,
+        over_budget_calls=sum(tokens > budget for tokens in inputs) if budget is not None else 0,
+        error_signature=signature_of(forest),
+        policy=rules.policy,
     )
+    seen = Seen(
+        summary=summary,
+        calls=[call.span for call in chats],
+        tools=tools,
+        claimed=claims.outcome,
+        escalated=claims.escalated is True,
+        output_span=final_span.span_id.hex() if final_span else None,
+    )
+    return _judged(summary, seen, facts, claims, root, rules)
+
+
+def _judged(
+    summary: Summary, seen: Seen, facts: Sequence[Fact], claims: Claims, root: Span | None, rules: Rules
+) -> Summary:
+    """The summary with its violations and its outcome: the success rule sees the violations, the checks see neither."""
+    checked, faults = rules.checks(seen) if rules.checks else ([], [])
+    summary.violations = violations_of(facts, seen.tools, rules, checked)
+    verdicts: list[Judged] = []
+
+    def succeeded() -> Judged:
+        assert rules.success is not None
+        verdicts.append(rules.success(seen))
+        return verdicts[-1]
+
+    summary.outcome, summary.outcome_source = outcome_of(
+        facts, claims, root, seen.tools, rules, succeeded if rules.success else None
+    )
+    summary.rule_faults = sorted({*faults, *(verdict.fault for verdict in verdicts if verdict.fault)})
+    return summary
+
+
+def _bounded(count: int) -> int:
+    """Counts come from outside; the columns have 63 bits."""
+    return max(0, min(count, _MOST_TOKENS))
+
+
+def plain(amount: Decimal) -> str:
+    """A decimal without exponent and without zeros at its end."""
+    text = f"{amount:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def claims_of(reading: Reading) -> Claims:
+    """What the agent says about itself: the root's word wins, then the first in time."""
+    return _claims(reading.forest, reading.forest.root())
 
 
 def _claims(forest: Forest, root: Span | None) -> Claims:

@@ -1,0 +1,100 @@
+"""All that is known of some traces, read with one statement a table."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+from django.db.backends.utils import CursorWrapper
+
+from traces.vocabulary import Fact, LogEvent, Span
+
+TraceKey = tuple[bytes, UUID]
+
+_decode_span = msgspec.json.Decoder(Span).decode
+_decode_event = msgspec.json.Decoder(LogEvent).decode
+
+
+class Before(NamedTuple):
+    """What settle wrote of a trace the last time."""
+
+    started_at: datetime
+    policy: int | None
+
+
+def columns(keys: Sequence[TraceKey]) -> list[list[Any]]:
+    """Keys as the two arrays that `unnest` takes."""
+    return [[trace_id for trace_id, _ in keys], [feature_id for _, feature_id in keys]]
+
+
+class Inputs:
+    """What there is of these traces. Bodies are decoded one trace at a time, so that a body that cannot be read
+    stops its own trace only.
+    """
+
+    def __init__(self, cursor: CursorWrapper, keys: Sequence[TraceKey]) -> None:
+        self._spans = _bodies(cursor, "span", keys)
+        # A different body under a known ID is as much an input as the one that came first.
+        for key, bodies in _bodies(cursor, "span_conflict", keys).items():
+            self._spans[key] += bodies
+        self._events = _bodies(cursor, "log_event", keys)
+        self.facts = _facts(cursor, keys)
+        self.before = _before(cursor, keys)
+
+    def has_any(self, key: TraceKey) -> bool:
+        """Whether a span or a log event of the trace is stored."""
+        return key in self._spans or key in self._events
+
+    def spans(self, key: TraceKey) -> list[Span]:
+        return [_decode_span(body) for body in self._spans.get(key, ())]
+
+    def events(self, key: TraceKey) -> list[LogEvent]:
+        return [_decode_event(body) for body in self._events.get(key, ())]
+
+
+def _bodies(cursor: CursorWrapper, table: str, keys: Sequence[TraceKey]) -> dict[TraceKey, list[str]]:
+    wanted = set(keys)
+    found: defaultdict[TraceKey, list[str]] = defaultdict(list)
+    cursor.execute(
+        f"SELECT trace_id, feature_id, body::text FROM {table} WHERE trace_id = ANY(%s)",
+        [sorted({trace_id for trace_id, _ in keys})],
+    )
+    for trace_id, feature_id, body in cursor.fetchall():
+        if (key := (bytes(trace_id), feature_id)) in wanted:
+            found[key].append(body)
+    return dict(found)
+
+
+def _facts(cursor: CursorWrapper, keys: Sequence[TraceKey]) -> defaultdict[TraceKey, list[Fact]]:
+    found: defaultdict[TraceKey, list[Fact]] = defaultdict(list)
+    cursor.execute(
+        "SELECT trace_id, feature_id, kind, source, value::text, created_at FROM fact WHERE trace_id = ANY(%s)",
+        [sorted({trace_id for trace_id, _ in keys})],
+    )
+    for trace_id, feature_id, kind, source, value, created_at in cursor.fetchall():
+        found[(bytes(trace_id), feature_id)].append(fact_of(kind, source, value, created_at))
+    return found
+
+
+def fact_of(kind: str, source: str, value: str, created_at: datetime) -> Fact:
+    """A fact as summarise takes it; `value` is JSON."""
+    return Fact(
+        kind=kind,
+        source=source,
+        value=msgspec.json.decode(value),
+        created_at=int(created_at.timestamp()) * 10**9 + created_at.microsecond * 1000,
+    )
+
+
+def _before(cursor: CursorWrapper, keys: Sequence[TraceKey]) -> dict[TraceKey, Before]:
+    cursor.execute(
+        "SELECT t.trace_id, t.feature_id, t.started_at, t.policy FROM unnest(%s::bytea[], %s::uuid[]) k (t, f) "
+        "JOIN trace t ON t.trace_id = k.t AND t.feature_id = k.f",
+        columns(keys),
+    )
+    return {
+        (bytes(trace_id), feature_id): Before(started_at, policy)
+        for trace_id, feature_id, started_at, policy in cursor.fetchall()
+    }
