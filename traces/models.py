@@ -282,7 +282,9 @@ class SavedSearch(models.Model):
         Feature, on_delete=models.CASCADE, null=True, related_name="+", help_text="None: over all features."
     )
     name = models.CharField(max_length=80)
-    line = models.CharField(max_length=2000, blank=True, help_text="As it was typed, personal data as tokens.")
+    line = models.CharField(
+        max_length=2000, blank=True, help_text="As it was typed, personal data as tokens."
+    )
     parameters = models.CharField(
         max_length=500, blank=True, help_text="Window, order and columns, as a query string."
     )

@@ -18,7 +18,7 @@ from traces.models import DirtyTrace, IngestReceipt, SpanConflict, Trace
 from traces.redaction_key import redactor_for
 from traces.statistics import Rate
 from traces.store import day_of
-from traces.summarise import attach_events
+from traces.summarise import attach_events, in_order
 from traces.vocabulary import LogEvent, Span, Summary
 
 __all__ = [
@@ -282,6 +282,11 @@ def _stored(trace_id: bytes, feature_id: UUID, first: Any, last: Any) -> tuple[l
             [trace_id, feature_id, *around],
         )
         spans = [msgspec.json.decode(body, type=Span) for (body,) in cursor.fetchall()]
+        # Of several bodies under one ID the page shows the one that settle took.
+        cursor.execute(
+            "SELECT body FROM span_conflict WHERE trace_id = %s AND feature_id = %s", [trace_id, feature_id]
+        )
+        spans = in_order([*spans, *(msgspec.json.decode(body, type=Span) for (body,) in cursor.fetchall())])
         cursor.execute(
             "SELECT body::text FROM log_event WHERE trace_id = %s AND feature_id = %s ORDER BY observed_ns",
             [trace_id, feature_id],
@@ -318,7 +323,13 @@ def summary_of(trace: Trace, also: Sequence[str] = ()) -> dict[str, Any]:
         "input_tokens": trace.input_tokens,
         "output_tokens": trace.output_tokens,
         "cached_input_tokens": trace.cached_input_tokens,
-        "cost_usd": None,
+        "cost_usd": settled.cost_usd,
+        "unknown_cost_calls": settled.unknown_cost_calls,
+        "context_tokens": settled.context_tokens,
+        "over_budget_calls": settled.over_budget_calls,
+        "error_signature": settled.error_signature,
+        "policy": settled.policy,
+        "rule_faults": settled.rule_faults,
         "retries": trace.retries,
         "tool_calls": [msgspec.structs.asdict(call) for call in settled.tool_calls],
         "retrieved_ids": settled.retrieved_ids,

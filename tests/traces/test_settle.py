@@ -4,10 +4,12 @@ import threading
 from datetime import UTC, timedelta
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 
+from features.models import Feature
 from tests.traces.settled import (
     NS,
+    dirty_minutes,
     document_rows,
     found_by,
     new_feature,
@@ -19,7 +21,11 @@ from tests.traces.settled import (
 )
 from traces.models import DirtyTrace
 from traces.services import settle_dirty
-from traces.store import day_of
+from traces.settling.inputs import Before
+from traces.settling.rows import Settled, write
+from traces.settling.turn import write_all
+from traces.store import day_of, time_of
+from traces.summarise import Rules, SearchText, read, search_text, summary_of
 from traces.terms import term
 from traces.vocabulary import Content, Document, Message, Part, Usage
 
@@ -131,21 +137,39 @@ def test_a_trace_whose_start_moves_to_another_day_leaves_no_stale_document() -> 
         assert cursor.fetchone()[0] == 1
 
 
-def test_text_that_cannot_be_indexed_whole_stops_nothing() -> None:
-    feature, hostile, plain = new_feature(), new_trace_id(), new_trace_id()
-    # Each of these words is a URL: itself, its host and its path are lexemes of their own, and the vector overflows.
-    urls = " ".join(f"h{n:x}.io/{n:x}/{n * 7:x}" for n in range(40_000))
-    texts = [urls[at : at + 60_000] for at in range(0, len(urls), 60_000)]
+def made(feature: Feature, trace_id: bytes, document: str, name: str = "agent") -> Settled:
+    reading = read([new_span(trace_id, name=name)], [])
+    summary = summary_of(reading, [], Rules())
+    text = search_text(reading, [], summary)
+    return Settled((trace_id, feature.pk), summary, SearchText(document, text.lexemes), None)
+
+
+def test_a_trace_that_the_database_refuses_stops_no_other() -> None:
+    feature, large, hostile, plain = new_feature(), new_trace_id(), new_trace_id(), new_trace_id()
+    words = " ".join(f"word{n}" for n in range(200_000))  # more than a tsvector can hold
+    with transaction.atomic(), connection.cursor() as cursor:
+        refused = write_all(
+            cursor,
+            [made(feature, large, words), made(feature, hostile, "", "a\x00b"), made(feature, plain, "well")],
+        )
+    assert refused == [(hostile, feature.pk)]
+    assert found_by(feature, "'well'") == 1
+    assert found_by(feature, "'word7'") == 1
+    assert trace_row(feature, large)["name"] == "agent"
+
+
+def test_the_largest_document_is_indexed_whole() -> None:
+    feature, trace_id = new_feature(), new_trace_id()
+    text = " ".join(f"{n:x}.{n * 7:x}/{n * 3:x}-{n:b}" for n in range(40_000))
+    texts = [text[at : at + 60_000] for at in range(0, len(text), 60_000)]
     spans = [
-        new_span(hostile, n, kind="llm", calls_model=True, content=Content(input=[says("user", text)]))
+        new_span(trace_id, n, kind="llm", calls_model=True, content=Content(input=[says("user", text)]))
         for n, text in enumerate(texts, 2)
     ]
-    store(feature, new_span(hostile), *spans)
-    store(feature, new_span(plain, name="harmless"))
+    store(feature, new_span(trace_id), *spans)
     settle(feature)
-    assert trace_row(feature, plain)["name"] == "harmless"
-    assert trace_row(feature, hostile)["span_count"] == len(spans) + 1
-    assert found_by(feature, lexeme("name", "span 1")) == 1
+    (found,) = document_rows(feature, trace_id)
+    assert 250 * 1024 < len(found["document"].encode()) <= 256 * 1024
     assert not DirtyTrace.objects.filter(feature=feature).exists()
 
 
@@ -179,14 +203,6 @@ def test_two_workers_settle_each_trace_and_leave_none() -> None:
 
 
 def test_the_minutes_of_the_old_and_of_the_new_start_are_marked() -> None:
-    from django.db import transaction
-
-    from tests.traces.settled import dirty_minutes
-    from traces.settling.inputs import Before
-    from traces.settling.rows import Settled, write
-    from traces.store import time_of
-    from traces.summarise import Rules, read, search_text, summary_of
-
     feature, trace_id = new_feature(), new_trace_id()
     span = new_span(trace_id)
     reading = read([span], [])

@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
+from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from traces.rollups import mark_minutes
 from traces.settling.inputs import Before, TraceKey, columns
 from traces.store import day_of, time_of
 from traces.summarise import SearchText, missing_fields
+from traces.terms import plain_words
 from traces.vocabulary import Summary
 
 _encode = msgspec.json.Encoder().encode
@@ -70,6 +72,7 @@ _DOCUMENT: tuple[tuple[str, str], ...] = (
     ("cost_usd", "numeric"),
     ("lexemes", "text[]"),
     ("document", "text"),
+    ("words", "text"),  # the document as search_plain would make it
 )
 
 
@@ -122,7 +125,11 @@ def _stage(
     cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({made}) ON COMMIT DELETE ROWS")
     cursor.execute(f"DELETE FROM pg_temp.{name}")
     names = ", ".join(column for column, _ in shape)
-    with cursor.copy(f"COPY pg_temp.{name} ({names}) FROM STDIN (FORMAT BINARY)") as copy:
+    # Django does not turn what a COPY raises into its own errors.
+    with (
+        connection.wrap_database_errors,
+        cursor.copy(f"COPY pg_temp.{name} ({names}) FROM STDIN (FORMAT BINARY)") as copy,
+    ):
         copy.set_types(types)
         for row in rows:
             copy.write_row(row)
@@ -140,7 +147,7 @@ _UPSERT_DOCUMENT = (
     "INSERT INTO search_document "
     "(trace_id, feature_id, day, started_at, worked_ns, tokens, cost_usd, terms, document) "
     "SELECT trace_id, feature_id, day, started_at, worked_ns, tokens, cost_usd, "
-    "array_to_tsvector(lexemes) || to_tsvector('simple', document), document "
+    "array_to_tsvector(lexemes) || to_tsvector('simple', words), document "
     "FROM pg_temp.settled_document ORDER BY trace_id, feature_id "
     "ON CONFLICT (trace_id, feature_id, day) DO UPDATE SET started_at = excluded.started_at, "
     "worked_ns = excluded.worked_ns, tokens = excluded.tokens, cost_usd = excluded.cost_usd, "
@@ -206,4 +213,5 @@ def _document_row(one: Settled) -> tuple[Any, ...]:
         _cost(summary),
         text.lexemes,
         text.document,
+        plain_words(text.document),
     )

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 
-from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from traces.settling.inputs import Inputs, TraceKey, columns
@@ -51,7 +51,7 @@ def settle_dirty(limit: int = 200) -> int:
                 log.exception("trace %s cannot be settled", key[0].hex())
                 failed.append(key)
         if settled:
-            failed += _write_all(cursor, settled)
+            failed += write_all(cursor, settled)
         unwritten = set(failed)
         _unmark(cursor, [key for key in keys if key not in unwritten])
         if failed:
@@ -67,18 +67,26 @@ def _settle(key: TraceKey, inputs: Inputs, judges: Judges) -> Settled:
     return Settled(key, summary, search_text(reading, facts, summary), before)
 
 
-def _write_all(cursor: CursorWrapper, settled: Sequence[Settled]) -> list[TraceKey]:
+def write_all(cursor: CursorWrapper, settled: Sequence[Settled]) -> list[TraceKey]:
     """Write all at once; where the database refuses, each by itself. Returns what it refuses in every form."""
     try:
         with transaction.atomic():
             write(cursor, settled)
-    except OperationalError:
-        raise  # the database is in trouble, not the trace
-    except DatabaseError:
+    except DatabaseError as error:
+        _raise_unless_refused(error)
         log.warning("%d traces are written one by one: the database refused them together", len(settled))
     else:
         return []
     return [one.key for one in settled if not _write_one(cursor, one)]
+
+
+# SQLSTATE classes that say that the values cannot be stored; any other says that the database is in trouble.
+_REFUSED = ("22", "23", "54")
+
+
+def _raise_unless_refused(error: DatabaseError) -> None:
+    if (getattr(error.__cause__, "sqlstate", None) or "")[:2] not in _REFUSED:
+        raise error
 
 
 def _write_one(cursor: CursorWrapper, one: Settled) -> bool:
@@ -92,9 +100,8 @@ def _write_one(cursor: CursorWrapper, one: Settled) -> bool:
         try:
             with transaction.atomic():
                 write(cursor, [one._replace(text=text)])
-        except OperationalError:
-            raise
         except DatabaseError as error:
+            _raise_unless_refused(error)
             log.warning("trace %s was refused: %s", one.key[0].hex(), type(error).__name__)
         else:
             return True

@@ -10,7 +10,7 @@ import msgspec
 
 from traces.summarise.reading import Reading
 from traces.terms import term
-from traces.vocabulary import Content, Fact, Json, Message, Span, Summary
+from traces.vocabulary import Completeness, Content, Fact, Json, Message, Span, Summary
 
 __all__ = ["SearchText", "search_text", "spoken"]
 
@@ -188,9 +188,7 @@ def _exact(reading: Reading, summary: Summary) -> Iterator[tuple[str, str | None
 def missing_fields(summary: Summary) -> list[str]:
     """The completeness fields that are missing."""
     found = summary.completeness
-    return [
-        field.name for field in msgspec.structs.fields(found) if getattr(found, field.name).state == "missing"
-    ]
+    return [name for name in Completeness.__struct_fields__ if getattr(found, name).state == "missing"]
 
 
 def _flags(reading: Reading, facts: Sequence[Fact], summary: Summary) -> Iterator[tuple[str, bool]]:

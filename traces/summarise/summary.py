@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-import msgspec
-
 from traces.summarise.calls import Call, count_calls, count_tools
 from traces.summarise.completeness import completeness_of
 from traces.summarise.cost import cost_of
@@ -19,6 +17,8 @@ from traces.vocabulary import Claims, Fact, LogEvent, Span, Summary, ToolCall
 
 _BASELINE = "baseline"
 _MOST_TOKENS = 2**62
+_NOTHING_CLAIMED = Claims()
+_CLAIMS = Claims.__struct_fields__
 
 
 def summarise(
@@ -145,12 +145,15 @@ def _claims(forest: Forest, root: Span | None) -> Claims:
     found: dict[str, Any] = {}
     segments: dict[str, str] = {}
     for span in (*([root] if root else ()), *forest.spans):
-        for field in msgspec.structs.fields(Claims):
-            value = getattr(span.claims, field.name)
-            if field.name == "segments":
+        claims = span.claims
+        if claims == _NOTHING_CLAIMED:
+            continue
+        for name in _CLAIMS:
+            value = getattr(claims, name)
+            if name == "segments":
                 segments = {**(value or {}), **segments}
             elif value is not None:
-                found.setdefault(field.name, value)
+                found.setdefault(name, value)
     return Claims(**found, segments=segments or None)
 
 
