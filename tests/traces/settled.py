@@ -12,10 +12,11 @@ from features.services import create_feature
 from tests.support import unique
 from traces.models import DirtyTrace
 from traces.services import settle_dirty
-from traces.store import store_events, store_spans
+from traces.store import AlreadyKnown, store_events, store_spans
 from traces.vocabulary import LogEvent, Span
 
 NS = 10**9
+_encode = msgspec.json.Encoder().encode
 
 
 def new_feature() -> Feature:
@@ -45,9 +46,16 @@ def new_trace_id() -> bytes:
 
 def store(feature: Feature, *items: Span | LogEvent) -> None:
     """As one body."""
-    with transaction.atomic():
-        store_spans(feature.pk, [item for item in items if isinstance(item, Span)])
-        store_events(feature.pk, [item for item in items if isinstance(item, LogEvent)])
+    spans = [(item, _encode(item)) for item in items if isinstance(item, Span)]
+    events = [(item, _encode(item)) for item in items if isinstance(item, LogEvent)]
+    for anew in (True, False):
+        try:
+            with transaction.atomic():
+                store_spans(feature.pk, spans, anew=anew)
+                store_events(feature.pk, events, anew=anew)
+            return
+        except AlreadyKnown:
+            continue
 
 
 def settle(feature: Feature) -> None:
