@@ -79,12 +79,17 @@ class OverviewPanel(msgspec.Struct, frozen=True):
 
 class TracePanel(msgspec.Struct, frozen=True):
     """A part of the trace page; `context` gets the page's traces.queries.TraceDetail, None hides the
-    part."""
+    part.
+
+    It stands beside the timeline ("side": a whole panel), among the actions of the head ("action": a link or a
+    form with one button), or in the verdict line ("verdict": a badge that leads somewhere).
+    """
 
     key: str
     order: int
     template: str
     context: Callable[[HttpRequest, Any], Mapping[str, object] | None]
+    place: Literal["side", "action", "verdict"] = "side"
 
 
 class SettingsPanel(msgspec.Struct, frozen=True):

@@ -1,29 +1,36 @@
 """One trace: the page from verdict to raw span, and the panel of the chosen span as a fragment of it."""
 
+from collections import OrderedDict
+from contextlib import suppress
 from typing import cast
 from urllib.parse import urlencode
 
 import msgspec
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_safe
 from django_htmx.middleware import HtmxDetails
 
 from features.models import Feature
 from features.pages import page
+from features.policy import active_policy
 from features.queries import feature_for
 from features.registry import trace_panels
 from traces.models import VaultEntry
-from traces.present.messages import conversation_view
+from traces.neighbour_views import neighbour_views
+from traces.present.messages import TURNS, conversation_view, window_of
 from traces.present.overview import overview
 from traces.present.panel import SpanPanel, span_panel
-from traces.present.raw import raw_json, raw_span
+from traces.present.taint import Taint, find_taint
+from traces.present.taint_view import TurnAddress, taint_view
 from traces.present.text import Budget, line
-from traces.present.waterfall import selected_by_default, waterfall
+from traces.present.tree import Tree, root_is_missing
+from traces.present.waterfall import find_spans, selected_by_default, waterfall
 from traces.queries import TraceDetail, find_trace, is_settling
+from traces.retention import retention_days
 from traces.reveal_views import may_reveal
 from traces.summarise import conversation
 
@@ -31,21 +38,24 @@ from traces.summarise import conversation
 _PAGE_CHARACTERS = 250_000
 _PANEL_CHARACTERS = 120_000
 _MOST_UNFOLDED = 20
+_MOST_SOUGHT = 120
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """What the address says of the page: the chosen span, what is unfolded, which windows are shown."""
+    """What the address says of the page: the chosen span, what is unfolded and looked for, which windows are shown."""
 
     span: str | None
     unfold: tuple[str, ...]
     rows: int | None
     turns: int
+    find: str
 
-    def keep(self) -> str:
-        """What a link to another span keeps, to be appended to `?span=...`."""
+    def keep(self, *, without: str = "") -> str:
+        """What a link to another span keeps, to be appended to `?span=...`; `without` names what it drops."""
         kept: list[tuple[str, str]] = [("unfold", span_id) for span_id in self.unfold]
-        if self.turns:
-            kept.append(("turns", str(self.turns)))
+        kept += [("turns", str(self.turns))] if self.turns else []
+        kept += [("find", self.find)] if self.find else []
+        kept = [pair for pair in kept if pair[0] != without]
         return f"&{urlencode(kept)}" if kept else ""
 
 
@@ -58,7 +68,73 @@ def state_of(request: HttpRequest) -> State:
         unfold=tuple(dict.fromkeys(unfold))[:_MOST_UNFOLDED],
         rows=rows,
         turns=_number(request.GET.get("turns")) or 0,
+        find=" ".join(request.GET.get("find", "").replace("\0", "").split())[:_MOST_SOUGHT],
     )
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """A trace with what the page and its panel both need of it, each computed once."""
+
+    detail: TraceDetail
+    state: State
+    tree: Tree
+    turn_count: int
+    taint: Taint
+    needs_decision: frozenset[str]
+
+    def turn_address(self, span_id: str | None) -> TurnAddress:
+        """Where a turn of the conversation stands while this span is chosen: on this page or in another window."""
+        first = window_of(self.turn_count, self.state.turns)
+
+        def address(turn: int) -> str:
+            anchor = f"#turn-{turn}"
+            if first <= turn < first + TURNS:
+                return anchor
+            query = {"span": span_id or "", "turns": turn // TURNS * TURNS}
+            return f"?{urlencode(query)}{self.state.keep(without='turns')}{anchor}"
+
+        return address
+
+
+def read(detail: TraceDetail, state: State) -> Reading:
+    """Everything of a trace that is not drawing."""
+    turn_count, taint = _taint_of(detail)
+    return Reading(
+        detail=detail,
+        state=state,
+        tree=Tree(detail.spans),
+        turn_count=turn_count,
+        taint=taint,
+        needs_decision=_needs_decision(detail.feature),
+    )
+
+
+# A person looks at one trace span by span: its taint is computed once for as long as it is settled as it is.
+_taints: OrderedDict[tuple[object, ...], tuple[int, Taint]] = OrderedDict()
+_MOST_TAINTS = 8
+
+
+def _taint_of(detail: TraceDetail) -> tuple[int, Taint]:
+    """How many turns the conversation has, and the taint of the trace."""
+    key = (detail.feature.pk, detail.settled.trace_id, detail.trace.settled_at, len(detail.spans))
+    found = _taints.get(key)
+    if found is None:
+        turns = conversation(detail.spans)
+        found = len(turns), find_taint(turns, detail.spans, detail.settled.uncounted)
+        _taints[key] = found
+        while len(_taints) > _MOST_TAINTS:
+            with suppress(KeyError):  # another thread may have been first
+                _taints.popitem(last=False)
+    return found
+
+
+def _needs_decision(feature: Feature) -> frozenset[str]:
+    """The actions that the policy in force lets nobody run without a decision: all but the reading ones."""
+    policy = active_policy(feature.pk)
+    if policy is None:
+        return frozenset()
+    acting = {action.name for action in policy.action if action.effect != "read"}
+    return frozenset(acting | set(policy.feature.disallowed))
 
 
 @page
@@ -72,7 +148,8 @@ def trace_page(request: HttpRequest, slug: str, id: str) -> HttpResponse:
         return _settled_yet(detail is not None)
     if detail is None:
         return _absent(request, feature, id)
-    panel, asked_in_vain = _panel(detail, state)
+    reading = read(detail, state)
+    panel, asked_in_vain = _panel(reading)
     context: dict[str, object] = {
         "feature": feature,
         "id": id,
@@ -81,82 +158,113 @@ def trace_page(request: HttpRequest, slug: str, id: str) -> HttpResponse:
         "keep": state.keep(),
         "raw": _raw_address(feature, id, panel),
     }
-    if _wants(request, "span-panel"):
-        return _varied(render(request, "traces/trace.html#span", context))
+    if wants(request, "span-panel"):
+        return varied(render(request, "traces/trace.html#span", context))
+    return varied(
+        render(request, "traces/trace.html", context | _rest(request, reading, panel, asked_in_vain))
+    )
 
-    budget = Budget(_PAGE_CHARACTERS)
-    spans = detail.spans
-    context |= {
-        "overview": overview(detail.settled, spans, budget),
+
+def _rest(
+    request: HttpRequest, reading: Reading, panel: SpanPanel | None, asked_in_vain: bool
+) -> dict[str, object]:
+    """What the whole page needs beside the chosen span's panel."""
+    detail, state, feature = reading.detail, reading.state, reading.detail.feature
+    trace, budget = detail.trace, Budget(_PAGE_CHARACTERS)
+    selected = panel.span_id if panel else None
+    address = reading.turn_address(selected)
+    return {
+        "overview": overview(
+            detail.settled,
+            detail.spans,
+            budget,
+            cost=trace.cost_usd,
+            taint=reading.taint,
+            needs_decision=reading.needs_decision,
+        ),
         "waterfall": waterfall(
-            spans,
-            selected=panel.span_id if panel else None,
+            reading.tree,
+            selected=selected,
             unfold=state.unfold,
             uncounted=detail.settled.uncounted,
             first_row=state.rows,
+            find=state.find,
         ),
-        "conversation": conversation_view(conversation(spans), spans, budget, state.turns),
+        "conversation": conversation_view(
+            conversation(detail.spans), detail.spans, budget, state.turns, reading.taint, address
+        ),
+        "taint": taint_view(reading.taint, address),
+        "neighbours": neighbour_views(trace),
+        "partial": root_is_missing(detail.spans),
+        "gone": trace.span_count > 0 and not detail.spans,
         "asked_in_vain": asked_in_vain,
         "more_is_coming": is_settling([feature], detail.settled.trace_id.hex()),
-        "conflicts": len(detail.conflicts),
+        "conflicts": detail.conflicts,
         "also": detail.also,
         "state": state,
+        "keep_folded": state.keep(without="unfold"),
+        "keep_unsought": state.keep(without="find"),
+        "prices": _prices_address(),
         "may_reveal": may_reveal(request, feature) and VaultEntry.objects.filter(feature=feature).exists(),
         "parts": _parts_of_other_rooms(request, detail),
     }
-    return _varied(render(request, "traces/trace.html", context))
 
 
-@page
-@require_safe
-def span_raw(request: HttpRequest, slug: str, id: str, span_id: str) -> HttpResponse:
-    """All that is stored of one span, as a page, a fragment of the span's panel, or JSON (`?as=json`)."""
-    feature = feature_for(request.user, slug)
-    detail = find_trace([feature], id)
-    span = next((span for span in detail.spans if span.span_id.hex() == span_id), None) if detail else None
-    if detail is None or span is None:
-        raise Http404(f"No span {span_id[:64]} in a trace {id[:200]} of this feature.")
-    if request.GET.get("as") == "json":
-        answer = HttpResponse(raw_json(span), content_type="application/json; charset=utf-8")
-        answer["Content-Disposition"] = f'attachment; filename="span-{span.span_id.hex()}.json"'
-        return answer
-    context = {"feature": feature, "id": id, "trace": detail.trace, "raw": raw_span(span)}
-    template = "traces/trace_raw.html#raw" if _wants(request, "raw-span") else "traces/trace_raw.html"
-    return _varied(render(request, template, context))
-
-
-def _panel(detail: TraceDetail, state: State) -> tuple[SpanPanel | None, bool]:
-    """The panel of the asked span, else of the one to look at first; and whether one was asked in vain."""
-    default = selected_by_default(detail.spans)
-    for asked in (state.span, default.span_id.hex() if default else None):
+def _panel(reading: Reading) -> tuple[SpanPanel | None, bool]:
+    """The panel of the asked span, else of the first that was looked for, else of the one to look at first; and
+    whether one was asked in vain.
+    """
+    state, detail = reading.state, reading.detail
+    default = selected_by_default(reading.tree)
+    sought = find_spans(reading.tree, state.find)[:1] if state.find and not state.span else []
+    for asked in (state.span, *sought, default.span_id.hex() if default else None):
         if asked is None:
             continue
         panel = span_panel(
-            detail.spans,
+            reading.tree,
             asked,
             started_at=detail.settled.started_at,
             uncounted=detail.settled.uncounted,
             conflicts=detail.conflicts,
             budget=Budget(_PANEL_CHARACTERS),
+            taint=reading.taint,
+            address=reading.turn_address(asked),
+            needs_decision=reading.needs_decision,
+            decisions={call.span_id: call.decision for call in detail.settled.tool_calls},
         )
         if panel is not None:
             return panel, state.span is not None and asked != state.span
     return None, state.span is not None
 
 
-def _parts_of_other_rooms(request: HttpRequest, detail: TraceDetail) -> list[str]:
-    found = [(part.template, part.context(request, detail)) for part in trace_panels()]
-    return [
-        render_to_string(template, dict(context), request=request)
-        for template, context in found
-        if context is not None
-    ]
+def _parts_of_other_rooms(request: HttpRequest, detail: TraceDetail) -> dict[str, list[str]]:
+    """What other rooms add, by its place on the page."""
+    drawn: dict[str, list[str]] = {"side": [], "action": [], "verdict": []}
+    for part in trace_panels():
+        context = part.context(request, detail)
+        if context is not None:
+            drawn[part.place].append(render_to_string(part.template, dict(context), request=request))
+    return drawn
+
+
+def _prices_address() -> str:
+    """Where prices are set, once such a page is there."""
+    try:
+        return reverse("prices")
+    except NoReverseMatch:
+        return ""
 
 
 def _absent(request: HttpRequest, feature: Feature, asked: str) -> HttpResponse:
     """Stored and waiting to be settled, or not there: each says so, with the ID that was looked for."""
     settling = is_settling([feature], asked)
-    context = {"feature": feature, "id": asked, "asked": line(asked, 200), "settling": settling}
+    context = {
+        "feature": feature,
+        "id": asked,
+        "asked": line(asked, 200),
+        "settling": settling,
+        "days": retention_days(active_policy(feature.pk)),
+    }
     return render(request, "traces/trace_absent.html", context, status=200 if settling else 404)
 
 
@@ -168,13 +276,14 @@ def _settled_yet(settled: bool) -> HttpResponse:
     return answer
 
 
-def _wants(request: HttpRequest, target: str) -> bool:
+def wants(request: HttpRequest, target: str) -> bool:
     """Whether htmx asks for the part with this ID; a restored history entry always gets the whole page."""
     htmx = cast(HtmxDetails, request.htmx)  # type: ignore[attr-defined]
     return bool(htmx) and htmx.target == target and not htmx.history_restore_request
 
 
-def _varied(answer: HttpResponse) -> HttpResponse:
+def varied(answer: HttpResponse) -> HttpResponse:
+    """The answer, kept apart by caches from the other one at the same address."""
     patch_vary_headers(answer, ["HX-Request", "HX-Target"])
     return answer
 

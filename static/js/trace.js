@@ -47,30 +47,30 @@ function open() {
   return true;
 }
 
-// The next row with an error in this window, from the focus or the chosen row on; else the server's next one.
-function nextError() {
+// To the row that a level above begins with; a folded row opens.
+function out() {
   const rows = all();
-  const from = held(rows) < 0 ? start(rows) : held(rows);
-  const order = [...rows.slice(from + 1), ...rows.slice(0, from + 1)];
-  const found = order.find((row) => "error" in row.dataset);
-  const elsewhere = document.querySelector("[data-next-error]");
-  if (found) {
-    hold(found);
-    if (!("unfold" in link(found).dataset)) link(found).click();
-    return true;
-  }
-  elsewhere?.click();
-  return Boolean(elsewhere);
+  const at = held(rows);
+  const level = Number(rows[at]?.ariaLevel);
+  const parent = rows.slice(0, Math.max(at, 0)).reverse().find((row) => Number(row.ariaLevel) < level);
+  if (parent) hold(parent);
+  return at >= 0;
 }
 
-function raw() {
-  const found = document.getElementById("raw-link");
+function into() {
+  const row = all()[held()];
+  return row?.ariaExpanded === "false" ? open() : step(1);
+}
+
+// Links of the page that a key presses: next error, next found span, raw, prompt.
+function press(key) {
+  const found = document.querySelector(`[data-key="${CSS.escape(key)}"]`);
   found?.click();
   return Boolean(found);
 }
 
-const KEYS = { x: nextError, r: raw, j: () => step(1), k: () => step(-1) };
-const IN_TREE = { ArrowDown: () => step(1), ArrowUp: () => step(-1), Home: () => edge(0), End: () => edge(-1), Enter: open };
+const KEYS = { j: () => step(1), k: () => step(-1) };
+const IN_TREE = { ArrowDown: () => step(1), ArrowUp: () => step(-1), ArrowLeft: out, ArrowRight: into, Home: () => edge(0), End: () => edge(-1), Enter: open };
 
 function typing(target) {
   return target.closest?.("input, select, textarea, [contenteditable], dialog[open]") !== null;
@@ -78,7 +78,8 @@ function typing(target) {
 
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey || typing(event.target)) return;
-  const single = document.documentElement.dataset.keys === "off" ? undefined : KEYS[event.key];
+  const letter = event.key.length === 1 && document.documentElement.dataset.keys !== "off";
+  const single = letter ? KEYS[event.key] ?? (() => press(event.key)) : undefined;
   // Arrows move in the tree when it has the focus; elsewhere they scroll the page.
   const action = single ?? (held() >= 0 ? IN_TREE[event.key] : undefined);
   if (action?.()) event.preventDefault();
@@ -109,6 +110,8 @@ document.addEventListener("htmx:afterSwap", (event) => {
   if (event.detail.target.id !== "span-panel") return;
   const asked = new URL(event.detail.pathInfo.finalRequestPath, location.href).searchParams.get("span");
   const chosen = document.getElementById(`row-${asked}`);
+  // A span in another window or a folded row: the whole page shows it.
+  if (asked && !chosen) return location.reload();
   choose(chosen);
   if (chosen) hold(chosen, held() >= 0);
 });

@@ -104,6 +104,7 @@ MATRIX: dict[str, dict[str, dict[str, int]]] = {
     "features/<slug:slug>/traces/": {"GET": roles_only()},
     "features/<slug:slug>/traces/<str:id>/": {"GET": roles_only()},
     "features/<slug:slug>/traces/<str:id>/spans/<str:span_id>/": {"GET": roles_only()},
+    "features/<slug:slug>/traces/<str:id>/spans/<str:span_id>/prompt/": {"GET": roles_only()},
     "features/<slug:slug>/start/": {"GET": roles_only(), "POST": roles_only(FORBIDDEN, lead=OK)},
     "features/<slug:slug>/start/wait/": {"GET": roles_only()},
 }

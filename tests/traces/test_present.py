@@ -2,22 +2,28 @@
 
 import sys
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from traces.present.conflict import conflict_view
+from traces.present.critical import critical_path
 from traces.present.messages import TURNS, conversation_view
-from traces.present.overview import overview
-from traces.present.panel import span_panel
+from traces.present.overview import dollars, overview
+from traces.present.panel import SpanPanel
+from traces.present.panel import span_panel as panel_of
 from traces.present.raw import raw_json, raw_span
 from traces.present.scale import Scale
 from traces.present.text import Budget, Piece, Shown, line, pieces, shown
-from traces.present.tree import forest, walk
+from traces.present.tree import Tree, forest, root_is_missing, walk
 from traces.present.values import call_text, present
-from traces.present.waterfall import FOLD_OVER, ROWS, Row, Waterfall, selected_by_default, waterfall
+from traces.present.waterfall import FOLD_OVER, ROWS, Row, Waterfall, find_spans, selected_by_default
+from traces.present.waterfall import waterfall as waterfall_of
 from traces.summarise import conversation, summarise
 from traces.vocabulary import Content, Document, Fact, Message, Part, Span, Usage
 
@@ -44,6 +50,14 @@ def span(number: int, parent: int | None = None, start: float = 0, end: float = 
             **fields,
         },
     )
+
+
+def waterfall(spans: Sequence[Span], **more: Any) -> Waterfall:
+    return waterfall_of(Tree(spans), **more)
+
+
+def span_panel(spans: Sequence[Span], asked: str, **more: Any) -> SpanPanel | None:
+    return panel_of(Tree(spans), asked, **more)
 
 
 def hex_id(number: int) -> str:
@@ -286,7 +300,7 @@ def test_at_most_one_window_of_rows_is_sent_and_it_holds_the_chosen_span() -> No
 
 def test_the_deepest_error_is_looked_at_first() -> None:
     spans = [span(1, status="error"), span(2, 1, status="error"), span(3, 1, 2, 3)]
-    chosen = selected_by_default(spans)
+    chosen = selected_by_default(Tree(spans))
     assert chosen is not None
     assert chosen.span_id.hex() == hex_id(2)
 
@@ -501,3 +515,134 @@ def test_results_in_one_message_say_each_what_they_answer_and_which_failed() -> 
     ]
     bubble = conversation_view(conversation(spans), spans, Budget(1000)).bubbles[0]
     assert [(text_of(part.call), part.failed) for part in bubble.parts] == [("look", False), ("pay", True)]
+
+
+# --- the critical path, find, neighbours of errors -----------------------------------------------------
+
+
+def critical(spans: list[Span]) -> set[str]:
+    tree = Tree(spans)
+    path = critical_path(tree.roots)
+    return {node.span.span_id.hex() for node in tree.nodes if id(node) in path}
+
+
+def test_the_critical_path_goes_from_the_end_back_by_what_ended_last() -> None:
+    spans = [
+        span(1, None, 0, 10),
+        span(2, 1, 0, 4),
+        span(3, 1, 1, 3),  # beside 2, ended before it
+        span(4, 1, 4, 9),
+        span(5, 4, 5, 6),
+        span(6, 4, 6.5, 8.5),
+        span(7, 4, 6, 8),  # beside 6, ended before it
+    ]
+    assert critical(spans) == {hex_id(n) for n in (1, 2, 4, 5, 6)}
+
+
+def test_a_child_that_outlives_its_parent_does_not_take_the_path_out_of_the_trace() -> None:
+    assert critical([span(1, None, 0, 10), span(2, 1, 2, 30), span(3, 1, 0, 2)]) == {
+        hex_id(n) for n in (1, 2, 3)
+    }
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 12), st.none() | st.integers(1, 12), st.integers(0, 9), st.integers(0, 9))
+    )
+)
+def test_the_critical_path_has_its_root_and_no_two_siblings_at_one_time(
+    links: list[tuple[int, int | None, int, int]],
+) -> None:
+    spans = [
+        span(n, parent, start, start + took)
+        for n, parent, start, took in {link[0]: link for link in links}.values()
+    ]
+    tree = Tree(spans)
+    path = critical_path(tree.roots)
+    assert bool(path) == bool(spans)
+    for node in tree.nodes:
+        on = sorted(
+            ((child.span.started_at, child.span.ended_at) for child in node.children if id(child) in path),
+            reverse=True,
+        )
+        assert all(later[0] >= min(earlier[1], node.span.ended_at) for later, earlier in pairwise(on))
+
+
+def test_find_looks_over_the_whole_tree_and_goes_round() -> None:
+    spans = [span(1), *(span(n, 1, n, n + 1, name=f"step {n}") for n in range(2, 1000))]
+    first = waterfall(spans, find="STEP 99", selected=hex_id(99))
+    assert first.find is not None
+    assert (first.find.total, first.find.at) == (11, 1)
+    assert (first.find.previous, first.find.next) == (hex_id(999), hex_id(990))
+    shown = waterfall(spans, find="step 99", selected=hex_id(990))
+    assert row_of(shown, 990).found
+    assert not row_of(shown, 989).found
+
+
+def test_find_reads_names_tools_models_errors_and_ids_and_says_when_there_is_none() -> None:
+    spans = [
+        span(1, tool_name="Refund", kind="tool"),
+        span(2, model_answered="gpt-x"),
+        span(3, status="error", status_message="card declined"),
+    ]
+    for text, number in (("refund", 1), ("GPT", 2), ("declined", 3), (hex_id(2), 2)):
+        assert find_spans(Tree(spans), text) == [hex_id(number)]
+    none = waterfall(spans, find="nowhere").find
+    assert none is not None
+    assert (none.total, none.next) == (0, None)
+
+
+def test_previous_error_goes_the_other_way_round() -> None:
+    spans = [span(1), *(span(n, 1, n, n + 1, status="error" if n % 2 else "ok") for n in range(2, 8))]
+    panel = span_panel(spans, hex_id(3), started_at=START, uncounted={}, conflicts=[], budget=Budget(9))
+    assert panel is not None
+    assert (panel.previous_error_id, panel.next_error_id) == (hex_id(7), hex_id(5))
+    assert panel.error_of_errors == "error 1 of 3"
+
+
+# --- cost, decisions, conflicts, what has not come ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cost", "said"),
+    [
+        ("0", "$0.00"),
+        ("0.00001", "<$0.0001"),
+        ("0.0123", "$0.0123"),
+        ("12.346", "$12.35"),
+        ("1234", "$1,234.00"),
+    ],
+)
+def test_cost_is_said_in_dollars(cost: str, said: str) -> None:
+    assert dollars(Decimal(cost)) == said
+
+
+def test_an_unknown_cost_says_why() -> None:
+    spans = agent_trace()
+    page = overview(summarise(spans, [], []), spans, Budget(1000), cost=None)
+    assert (page.cost, page.cost_why) == ("", "no price for m-1")
+
+
+def test_a_call_that_needs_a_decision_and_has_none_says_so_and_a_reading_one_does_not() -> None:
+    spans = agent_trace()
+    page = overview(summarise(spans, [], []), spans, Budget(1000), needs_decision={"refund"})
+    assert page.undecided == 1
+    assert page.calls[0].decision is not None
+    calm = overview(summarise(spans, [], []), spans, Budget(1000), needs_decision={"pay"})
+    assert (calm.undecided, calm.calls[0].decision) == (0, None)
+
+
+def test_two_bodies_under_one_id_show_what_differs() -> None:
+    first = span(1, name="pay", attributes={"a": {"b": 1}, "same": "x"})
+    other = span(1, name="pay", attributes={"a": {"b": 2}, "same": "x", "new": "\u202ey"})
+    view = conflict_view(first, other, Budget(10_000))
+    told = {
+        text_of(one.path): (one.first and whole(one.first), one.other and whole(one.other))
+        for one in view.differences
+    }
+    assert told == {"attributes.a.b": ("1", "2"), "attributes.new": (None, "U+202E right-to-left overridey")}
+
+
+def test_a_trace_whose_root_has_not_come_says_how_many_wait_for_it() -> None:
+    assert root_is_missing([span(2, 1), span(3, 1), span(4, 3)]) == 2
+    assert root_is_missing([span(1), span(2, 9)]) == 0

@@ -5,6 +5,9 @@ from typing import Final
 
 import msgspec
 
+from traces.present.taint import Taint
+from traces.present.taint_values import Marks
+from traces.present.taint_view import Repeated, TaintedCall, TurnAddress, repeated_by, tainted_call
 from traces.present.text import Budget, Piece, Shown, line, shown
 from traces.present.values import call_text, text_of
 from traces.present.words import counted, number, size
@@ -68,6 +71,9 @@ class Bubble(msgspec.Struct, frozen=True, kw_only=True):
     parts: list[PartView]
     documents: list[DocumentView]
     span_id: str
+    number: int = -1  # of the turn, in the conversation; -1: stands elsewhere
+    calls: list[TaintedCall] = []  # which of its tool calls repeat untrusted text
+    repeated: list[Repeated] = []  # which later calls repeat this text
 
 
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,20 +88,43 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def conversation_view(
-    turns: Sequence[Turn], spans: Iterable[Span], budget: Budget, first: int = 0
+    turns: Sequence[Turn],
+    spans: Iterable[Span],
+    budget: Budget,
+    first: int = 0,
+    taint: Taint | None = None,
+    address: TurnAddress | None = None,
 ) -> Conversation:
-    """The turns from offset `first` as bubbles; the tool spans say which calls failed and what they were."""
+    """The turns from offset `first` as bubbles; the tool spans say which calls failed and what they were. `taint` is
+    the trace's, `address` where another turn is found.
+    """
     calls = _calls(turns, spans)
-    first = min(first, max(len(turns) - 1, 0) // TURNS * TURNS)
+    first = window_of(len(turns), first)
     window = turns[first : first + TURNS]
+    bubbles = []
+    for place, turn in enumerate(window, first):
+        marks = taint.marks_of_turn.get(place) if taint else None
+        bubble = msgspec.structs.replace(_turn(turn, calls, budget, marks), number=place)
+        if marks and taint and address:
+            bubble = msgspec.structs.replace(
+                bubble,
+                calls=[tainted_call(sink, address) for sink in taint.sinks if sink.turn == place],
+                repeated=repeated_by(taint, place),
+            )
+        bubbles.append(bubble)
     return Conversation(
-        bubbles=[_turn(turn, calls, budget) for turn in window],
+        bubbles=bubbles,
         total=len(turns),
         first=first + 1 if window else 0,
         last=first + len(window),
         earlier=max(first - TURNS, 0) if first else None,
         later=first + TURNS if first + TURNS < len(turns) else None,
     )
+
+
+def window_of(turns: int, first: int) -> int:
+    """The offset of the window that is shown when `first` is asked for."""
+    return min(first, max(turns - 1, 0) // TURNS * TURNS)
 
 
 def message_view(message: Message, budget: Budget) -> Bubble:
@@ -105,26 +134,29 @@ def message_view(message: Message, budget: Budget) -> Bubble:
     return _bubble(trust, message.parts, [], "", [], budget)
 
 
-def document_view(document: Document, span_id: str, budget: Budget) -> DocumentView:
+def document_view(
+    document: Document, span_id: str, budget: Budget, marks: Marks | None = None
+) -> DocumentView:
     """A document with its text's start; a missing ID stays empty and is said on the page."""
     metadata: Mapping[str, object] = document.metadata or {}
     about = ", ".join(f"{name}: {text_of(value)}" for name, value in metadata.items())
     return DocumentView(
         id=line(document.id, 200) if document.id else [],
         score="" if document.score is None else number(document.score),
-        text=shown(document.content or "", lead=400, budget=budget, cut_from=document.cut_from),
+        text=shown(document.content or "", lead=400, budget=budget, cut_from=document.cut_from, marks=marks),
         about=line(about, 200) if about else [],
         span_id=span_id,
     )
 
 
-def part_view(part: Part, budget: Budget) -> PartView:
+def part_view(part: Part, budget: Budget, marks: Marks | None = None) -> PartView:
     """A part by its type; nothing of it is lost, what is long is folded."""
     match part.type:
         case "text":
             text = text_of(part.text or "")
             return PartView(
-                text=shown(text, lead=_LEAD, budget=budget, cut_from=part.cut_from), mono=text != part.text
+                text=shown(text, lead=_LEAD, budget=budget, cut_from=part.cut_from, marks=marks),
+                mono=text != part.text,
             )
         case "reasoning":
             text = part.text or ""
@@ -134,20 +166,26 @@ def part_view(part: Part, budget: Budget) -> PartView:
         case "tool_call":
             text = call_text(part.tool_name or "(no name)", part.arguments)
         case "tool_result":
-            return _result(part, budget)
+            return _result(part, budget, marks)
         case "media":
             return PartView(text=shown(_media(part), budget=budget), label="media, not kept")
         case "other":
             text = text_of(part.text if part.text is not None else part.result)
-    return PartView(text=shown(text, lead=_LEAD, budget=budget, cut_from=part.cut_from), mono=True)
+    return PartView(
+        text=shown(text, lead=_LEAD, budget=budget, cut_from=part.cut_from, marks=marks), mono=True
+    )
 
 
-def _result(part: Part, budget: Budget) -> PartView:
+def _result(part: Part, budget: Budget, marks: Marks | None) -> PartView:
     result = part.result if part.result is not None else part.text
     asked = part.arguments is not None
     return PartView(
         text=shown(
-            text_of(result) if result is not None else "", lead=_LEAD, budget=budget, cut_from=part.cut_from
+            text_of(result) if result is not None else "",
+            lead=_LEAD,
+            budget=budget,
+            cut_from=part.cut_from,
+            marks=marks,
         ),
         call=line(call_text(part.tool_name or "(no name)", part.arguments), 200) if asked else [],
         label="" if result is not None else "no result is visible",
@@ -193,11 +231,11 @@ def _calls(turns: Sequence[Turn], spans: Iterable[Span]) -> _Calls:
     )
 
 
-def _turn(turn: Turn, calls: _Calls, budget: Budget) -> Bubble:
+def _turn(turn: Turn, calls: _Calls, budget: Budget, marks: Marks | None) -> Bubble:
     results = [part for part in turn.parts if part.type == "tool_result"]
     called = [part.tool_name or calls.names.get(part.tool_call_id or "") for part in results]
     about = [name for name in called if name] or [turn.model or ""]
-    bubble = _bubble(turn.trust, turn.parts, turn.documents, turn.span_id, about, budget)
+    bubble = _bubble(turn.trust, turn.parts, turn.documents, turn.span_id, about, budget, marks)
     if len(results) == 1:
         wrong = results[0].tool_call_id in calls.failed or turn.span_id in calls.failed_spans
         return msgspec.structs.replace(bubble, failed=wrong)
@@ -222,9 +260,10 @@ def _bubble(
     span_id: str,
     about: Sequence[str],
     budget: Budget,
+    marks: Marks | None = None,
 ) -> Bubble:
-    views = [part_view(part, budget) for part in parts[:_MOST_PARTS]]
-    papers = [document_view(document, span_id, budget) for document in documents[:_MOST_PARTS]]
+    views = [part_view(part, budget, marks) for part in parts[:_MOST_PARTS]]
+    papers = [document_view(document, span_id, budget, marks) for document in documents[:_MOST_PARTS]]
     results = sum(1 for part in parts if part.type == "tool_result")
     calls = sum(1 for part in parts if part.type == "tool_call")
     who, notes = _WHO[trust], [_TRUST_NOTES.get(trust, "")]

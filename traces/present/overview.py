@@ -1,11 +1,14 @@
 """What stands above and beside the timeline: verdict line, facts, completeness, tool calls, documents."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from decimal import Decimal
 from typing import Final
 
 import msgspec
 
 from traces.present.messages import DocumentView, document_view
+from traces.present.panel import CallDecision, call_decision
+from traces.present.taint import Taint
 from traces.present.text import Budget, Piece, Shown, line, shown
 from traces.present.values import Value, present
 from traces.present.words import FIELD_WORDS, counted, duration, number, outcome_source
@@ -54,6 +57,8 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     arguments: Value | None  # None: the span shows none
     result: Value | None  # None: the span shows none
     span_id: str
+    tainted: int  # values from untrusted text among its arguments
+    decision: CallDecision | None
 
 
 class ViolationView(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,10 +118,24 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     more_documents: int
     retrieved: bool
     final_output: Shown | None
+    cost: str  # in dollars; empty: unknown
+    cost_why: str  # why it is unknown; stored text
+    unpriced: bool  # a price would make it known
+    undecided: int  # calls that needed a decision and none is known
 
 
-def overview(settled: Summary, spans: Sequence[Span], budget: Budget) -> Overview:
-    """A settled trace for the page. Every stored text in it comes out as pieces."""
+def overview(
+    settled: Summary,
+    spans: Sequence[Span],
+    budget: Budget,
+    *,
+    cost: Decimal | None = None,
+    taint: Taint | None = None,
+    needs_decision: Collection[str] = (),
+) -> Overview:
+    """A settled trace for the page. Every stored text in it comes out as pieces. `cost` is in US dollars, None:
+    unknown.
+    """
     documents = [(document, span) for span in spans for document in span.content.documents or []]
     calls = settled.tool_calls
     # The span keeps the order in which the model gave the arguments; the stored summary does not.
@@ -162,7 +181,10 @@ def overview(settled: Summary, spans: Sequence[Span], budget: Budget) -> Overvie
             for found in settled.violations
         ],
         violations_word=counted(len(settled.violations), "violation") if settled.violations else "",
-        calls=[_call(call, contents.get(call.span_id), budget) for call in calls[:_MOST_CALLS]],
+        calls=[
+            _call(call, contents.get(call.span_id), budget, taint, needs_decision)
+            for call in calls[:_MOST_CALLS]
+        ],
         more_calls=max(len(calls) - _MOST_CALLS, 0),
         failed_tools=[
             FailedTool(query=name, name=line(name, 80))
@@ -175,17 +197,45 @@ def overview(settled: Summary, spans: Sequence[Span], budget: Budget) -> Overvie
         more_documents=max(len(documents) - _MOST_DOCUMENTS, 0),
         retrieved=any(span.kind == "retriever" or span.content.documents is not None for span in spans),
         final_output=shown(settled.final_output, budget=budget) if settled.final_output else None,
+        cost=dollars(cost) if cost is not None else "",
+        cost_why=_cost_why(settled, cost),
+        unpriced=cost is None and bool(settled.unpriced_models),
+        undecided=sum(1 for call in calls if call.name in needs_decision and call.decision is None),
     )
 
 
-def _call(call: ToolCall, content: Content | None, budget: Budget) -> CallView:
+def dollars(cost: Decimal) -> str:
+    """US dollars, to the cent from one dollar on, below with four decimals: `$12.34`, `$0.0123`, `<$0.0001`."""
+    if 0 < cost < Decimal("0.0001"):
+        return "<$0.0001"
+    return f"${cost:,.2f}" if cost >= 1 or cost == 0 else f"${cost:.4f}"
+
+
+def _cost_why(settled: Summary, cost: Decimal | None) -> str:
+    if cost is not None:
+        return ""
+    named = settled.unpriced_models or settled.models
+    return f"no price for {', '.join(named[:3])}" if named else "a call names no model"
+
+
+def _call(
+    call: ToolCall,
+    content: Content | None,
+    budget: Budget,
+    taint: Taint | None,
+    needs_decision: Collection[str],
+) -> CallView:
     arguments = content.arguments if content and content.arguments is not None else call.arguments
+    sink = taint.of_span(call.span_id) if taint else None
+    marks = taint.marks_of_span.get(call.span_id) if taint else None
     return CallView(
         name=line(call.name or "(no name)", 80),
         status=call.status,
-        arguments=None if arguments is None else present(arguments, budget),
+        arguments=None if arguments is None else present(arguments, budget, marks),
         result=None if call.result is None else present(call.result, budget),
         span_id=call.span_id,
+        tainted=len(sink.values) if sink else 0,
+        decision=call_decision(call.name, call.decision, needs_decision),
     )
 
 

@@ -1,13 +1,16 @@
 """The panel of the chosen span: what it is, what went in, what came out, and what went wrong."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from traces.present.messages import Bubble, DocumentView, document_view, message_view
+from traces.present.prompt_diff import previous_call
+from traces.present.taint import Taint
+from traces.present.taint_view import TaintedCall, TaintedLine, TurnAddress, tainted_call, tainted_line
 from traces.present.text import Budget, Piece, Shown, line, shown
-from traces.present.tree import forest, walk
+from traces.present.tree import Tree
 from traces.present.values import Value, present, text_of
 from traces.present.waterfall import error_of, label_of
 from traces.present.words import KIND_LETTERS, KIND_WORDS, counted, duration, number, uncounted_reason
@@ -16,6 +19,7 @@ from traces.vocabulary import Json, Kind, Message, Span, Status
 _MOST_MESSAGES: Final = 30  # of one model call, the latest; the conversation has them all
 _MOST_DOCUMENTS: Final = 50
 _MOST_EXCEPTIONS: Final = 10
+_MOST_SPARED: Final = 12
 
 
 class Fact(msgspec.Struct, frozen=True):
@@ -66,27 +70,55 @@ class SpanPanel(msgspec.Struct, frozen=True, kw_only=True):
     more_documents: int
     tools_offered: list[Piece]  # names of the tools that the model was offered, on one line
     parent_id: str | None
+    previous_error_id: str | None
     next_error_id: str | None
+    error_of_errors: str  # which one of how many errors it is; empty: none
+    has_previous_call: bool  # whose prompt this call's can be compared with
+    conflict: bool  # another body came under its ID
+    tainted: TaintedCall | None
+    spared: list[TaintedLine]  # values that untrusted text holds too, but a trusted one said first
+    decision: "CallDecision | None"
+
+
+class CallDecision(msgspec.Struct, frozen=True):
+    """What is known of the decision on a tool call that needs one: `id` of the decision, None: none is known."""
+
+    id: str | None
+
+
+def call_decision(tool: str | None, decision: str | None, needs: Collection[str]) -> CallDecision | None:
+    """The decision on a call of this tool; None where the policy asks for none and there is none. `needs` names the
+    actions that need one.
+    """
+    return CallDecision(decision) if decision or tool in needs else None
 
 
 def span_panel(
-    spans: Sequence[Span],
+    tree: Tree,
     span_id: str,
     *,
     started_at: int,
     uncounted: Mapping[str, str],
     conflicts: Sequence[str],
     budget: Budget,
+    taint: Taint | None = None,
+    address: TurnAddress = str,
+    needs_decision: Collection[str] = (),
+    decisions: Mapping[str, str | None] | None = None,
 ) -> SpanPanel | None:
     """The panel of the span with this ID (hex), None when the trace has none. `started_at` is the
-    trace's, in ns.
+    trace's, in ns; `taint` the trace's, `address` where a turn stands; `needs_decision` names the actions that need
+    one, `decisions` has the known ones by span.
     """
-    span = next((span for span in spans if span.span_id.hex() == span_id), None)
-    if span is None:
+    node = tree.by_id.get(span_id)
+    if node is None:
         return None
+    span, spans = node.span, tree.spans
+    sink = taint.of_span(span_id) if taint else None
+    marks = taint.marks_of_span.get(span_id) if taint else None
+    before, after = tree.beside(tree.errors, span_id)
     content = span.content
     documents = content.documents
-    known = {other.span_id.hex() for other in spans}
     parent_id = span.parent_span_id.hex() if span.parent_span_id else None
     names = {other.span_id.hex(): other.name for other in spans} if span_id in uncounted else {}
     error = error_of(span)
@@ -101,7 +133,7 @@ def span_panel(
         exceptions=_exceptions(span, budget),
         facts=_facts(span, started_at),
         notes=_notes(span, uncounted.get(span_id), names, conflicts),
-        arguments=None if content.arguments is None else present(content.arguments, budget),
+        arguments=None if content.arguments is None else present(content.arguments, budget, marks),
         result=None if content.result is None else present(content.result, budget),
         input=_messages(content.input, budget),
         output=_messages(content.output, budget),
@@ -112,8 +144,23 @@ def span_panel(
         else [document_view(document, span_id, budget) for document in documents[:_MOST_DOCUMENTS]],
         more_documents=max(len(documents or []) - _MOST_DOCUMENTS, 0),
         tools_offered=_tools_offered(content.tool_definitions or []),
-        parent_id=parent_id if parent_id in known and parent_id != span_id else None,
-        next_error_id=_next_error(spans, span_id),
+        parent_id=parent_id if parent_id in tree.by_id and parent_id != span_id else None,
+        previous_error_id=before,
+        next_error_id=after,
+        error_of_errors=f"error {tree.errors.index(span_id) + 1:,} of {len(tree.errors):,}"
+        if span_id in tree.errors
+        else counted(len(tree.errors), "error")
+        if tree.errors
+        else "",
+        has_previous_call=previous_call(spans, span) is not None,
+        conflict=span_id in conflicts,
+        tainted=tainted_call(sink, address) if sink else None,
+        spared=[tainted_line(value, address) for value in (taint.spared.get(span_id, []) if taint else [])][
+            :_MOST_SPARED
+        ],
+        decision=call_decision(span.tool_name, (decisions or {}).get(span_id), needs_decision)
+        if span.kind == "tool"
+        else None,
     )
 
 
@@ -155,7 +202,7 @@ def _notes(span: Span, reason: str | None, names: dict[str, str], conflicts: Seq
     if reason is not None:
         notes.append(uncounted_reason(reason, names))
     if span.span_id.hex() in conflicts:
-        notes.append("A different body came later under this span's ID; this is the first.")
+        notes.append("A different body came under this span's ID as well; this is the one that is counted.")
     if span.content.cut:
         notes.append("Some of its content was cut for size when it was received.")
     if span.redactions:
@@ -212,15 +259,3 @@ def _tool_name(definition: Json) -> str:
     inner = definition.get("function")
     name = inner.get("name") if isinstance(inner, dict) else definition.get("name")
     return name if isinstance(name, str) else ""
-
-
-def _next_error(spans: Sequence[Span], span_id: str) -> str | None:
-    """The error after this span in the timeline's order, the first one after the last; None when there is
-    no other.
-    """
-    order = [node.span for node in walk(forest(spans))]
-    at = next((index for index, span in enumerate(order) if span.span_id.hex() == span_id), 0)
-    for span in [*order[at + 1 :], *order[:at]]:
-        if span.status == "error":
-            return span.span_id.hex()
-    return None

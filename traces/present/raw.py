@@ -53,16 +53,19 @@ def raw_span(span: Span) -> RawSpanView:
 
 def raw_json(span: Span) -> str:
     """The same as one JSON text."""
-    return readable(
-        {
-            **_own(span),
-            "content": msgspec.to_builtins(span.content),
-            "attributes": span.attributes,
-            "events": [_timed(event) for event in span.events],
-            "links": span.links,
-            "resource": span.resource,
-        }
-    )
+    return readable(span_fields(span))
+
+
+def span_fields(span: Span) -> dict[str, Json]:
+    """All that is stored of a span as one JSON value."""
+    return {
+        **_own(span),
+        "content": msgspec.to_builtins(span.content),
+        "attributes": span.attributes,
+        "events": [_timed(event) for event in span.events],
+        "links": span.links,
+        "resource": span.resource,
+    }
 
 
 def _own(span: Span) -> dict[str, Json]:

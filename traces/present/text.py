@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from traces.present.taint_values import Marks
 from traces.redact.tokens import TOKEN_PATTERN, short
 
 # Everything that is drawn as nothing or moves what stands beside it: C0 and C1 controls but tab and line
@@ -54,10 +55,10 @@ _NAMES: Final[dict[int, str]] = {
 
 class Piece(msgspec.Struct, frozen=True):
     """A stretch of text that is drawn in one way; `title` says more: a token in full, what a hidden run
-    spells.
+    spells. A `mark` is a value that untrusted text said first.
     """
 
-    kind: Literal["plain", "hidden", "token"]
+    kind: Literal["plain", "hidden", "token", "mark", "added", "removed"]
     text: str
     title: str = ""
 
@@ -123,9 +124,16 @@ def pieces(text: str) -> list[Piece]:
     return found
 
 
-def shown(text: str, *, lead: int = 1200, budget: Budget | None = None, cut_from: int | None = None) -> Shown:
+def shown(
+    text: str,
+    *,
+    lead: int = 1200,
+    budget: Budget | None = None,
+    cut_from: int | None = None,
+    marks: Marks | None = None,
+) -> Shown:
     """The text with its first `lead` characters at once and the rest folded, as far as the page's budget
-    goes.
+    goes; `marks` finds the values in it that are marked.
     """
     whole = pieces(text)
     first, rest = _split(whole, lead)
@@ -138,13 +146,32 @@ def shown(text: str, *, lead: int = 1200, budget: Budget | None = None, cut_from
             left_out = rest_characters
             rest, rest_characters = [], 0
     return Shown(
-        lead=first,
-        rest=rest,
+        lead=marked(first, marks),
+        rest=marked(rest, marks),
         size=len(text.encode("utf-8", "surrogatepass")),
         rest_characters=rest_characters,
         left_out=left_out,
         cut_from=cut_from,
     )
+
+
+def marked(parts: list[Piece], marks: Marks | None) -> list[Piece]:
+    """The pieces with the marked values in their plain text as pieces of their own."""
+    if not marks:
+        return parts
+    found: list[Piece] = []
+    for piece in parts:
+        if piece.kind != "plain":
+            known = piece.kind == "token" and marks.ranges(piece.title)
+            found.append(Piece("mark", piece.text, piece.title) if known else piece)
+            continue
+        at = 0
+        for start, end in marks.ranges(piece.text):
+            found += [Piece("plain", piece.text[at:start])] if start > at else []
+            found.append(Piece("mark", piece.text[start:end]))
+            at = end
+        found += [Piece("plain", piece.text[at:])] if at < len(piece.text) else []
+    return found
 
 
 def line(text: str, limit: int = 160) -> list[Piece]:

@@ -5,6 +5,7 @@ that says why it stands there, so that no span is ever missing from the page.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -20,6 +21,53 @@ class Node(msgspec.Struct):
     span: Span
     children: list["Node"]
     place: Place = "child"
+
+
+class Tree:
+    """The spans of a trace with all that the page asks of their order; each part is computed once."""
+
+    def __init__(self, spans: Sequence[Span]) -> None:
+        self.spans = spans
+        self.roots = forest(spans)
+        self.nodes = walk(self.roots)
+
+    @cached_property
+    def by_id(self) -> dict[str, Node]:
+        """By span ID in hex."""
+        return {node.span.span_id.hex(): node for node in self.nodes}
+
+    @cached_property
+    def parents(self) -> dict[int, Node]:
+        """The parent of each node that has one, by the child's identity."""
+        return {id(child): node for node in self.nodes for child in node.children}
+
+    @cached_property
+    def errors(self) -> list[str]:
+        """IDs of the spans that failed, in the order of the timeline."""
+        return [node.span.span_id.hex() for node in self.nodes if node.span.status == "error"]
+
+    @cached_property
+    def place(self) -> dict[str, int]:
+        """Where each span stands in the order of the timeline."""
+        return {node.span.span_id.hex(): index for index, node in enumerate(self.nodes)}
+
+    def beside(self, found: Sequence[str], span_id: str | None) -> tuple[str | None, str | None]:
+        """Of these spans in order, the one before and the one after this span, going round; None: no other."""
+        others = [one for one in found if one != span_id]
+        if not others:
+            return None, None
+        at = self.place.get(span_id or "", -1)
+        before = [one for one in others if self.place[one] < at]
+        after = [one for one in others if self.place[one] > at]
+        return (before or others)[-1], (after or others)[0]
+
+
+def root_is_missing(spans: Sequence[Span]) -> int:
+    """How many spans name a parent that has not come, when no span says that it is the root; else 0."""
+    if any(span.parent_span_id is None for span in spans):
+        return 0
+    known = {span.span_id for span in spans}
+    return sum(1 for span in spans if span.parent_span_id not in known)
 
 
 def forest(spans: Sequence[Span]) -> list[Node]:

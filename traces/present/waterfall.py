@@ -7,9 +7,10 @@ from typing import Final
 
 import msgspec
 
+from traces.present.critical import critical_path
 from traces.present.scale import Interval, Scale
 from traces.present.text import Piece, line
-from traces.present.tree import Node, Place, forest, walk
+from traces.present.tree import Node, Place, Tree, walk
 from traces.present.words import KIND_LETTERS, KIND_WORDS, counted, duration
 from traces.vocabulary import Kind, Span
 
@@ -50,6 +51,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     note: str  # why it stands here, or why it does not count
     again: bool  # a call seen twice or a sum of its children: drawn, not counted
     selected: bool
+    critical: bool = False  # on the critical path
+    found: bool = False  # what was looked for in the tree
     folded: int = 1
     fold_note: str = ""
 
@@ -73,6 +76,19 @@ class Waterfall(msgspec.Struct, frozen=True, kw_only=True):
     kinds: list[tuple[str, str]]  # letter and word of the kinds that appear
     errors_word: str  # empty: none
     note: str
+    critical_word: str  # empty: one span alone
+    unfolded: bool
+    find: "Find | None"
+
+
+class Find(msgspec.Struct, frozen=True, kw_only=True):
+    """What was looked for in the tree, how many spans match, and which are before and after the chosen one."""
+
+    text: str
+    total: int
+    at: int  # of the chosen span among the matches, from 1; 0: it is none of them
+    previous: str | None
+    next: str | None
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -111,12 +127,35 @@ def error_of(span: Span) -> str:
     return "error"
 
 
-def selected_by_default(spans: Sequence[Span]) -> Span | None:
+def find_spans(tree: Tree, text: str) -> list[str]:
+    """IDs (hex) of the spans that a text is found in, in the order of the timeline: name, tool, model, error, the
+    start of the ID. Case does not matter.
+    """
+    wanted = text.strip().casefold()
+    if not wanted:
+        return []
+    found = []
+    for node in tree.nodes:
+        span = node.span
+        span_id = span.span_id.hex()
+        said = (
+            span.name,
+            span.tool_name,
+            span.model_answered or span.model_asked,
+            error_of(span),
+            span.scope,
+        )
+        if span_id.startswith(wanted) or any(wanted in part.casefold() for part in said if part):
+            found.append(span_id)
+    return found
+
+
+def selected_by_default(tree: Tree) -> Span | None:
     """What to look at first: the deepest, then earliest span with an error; without errors the first root."""
-    roots = forest(spans)
+    roots = tree.roots
     depth: dict[int, int] = {id(node): 0 for node in roots}
     failed: list[tuple[int, int, Span]] = []
-    for node in walk(roots):
+    for node in tree.nodes:
         for child in node.children:
             depth[id(child)] = depth[id(node)] + 1
         if node.span.status == "error":
@@ -127,22 +166,25 @@ def selected_by_default(spans: Sequence[Span]) -> Span | None:
 
 
 def waterfall(
-    spans: Sequence[Span],
+    tree: Tree,
     *,
     selected: str | None = None,
     unfold: Collection[str] = (),
     uncounted: Mapping[str, str] | None = None,
     first_row: int | None = None,
+    find: str = "",
 ) -> Waterfall:
     """The window of rows that starts at row `first_row` (from 0), else the one that shows the selected span.
 
     `unfold` names spans (hex) whose group of equal siblings is shown one by one; `uncounted` is the
-    summary's. Work is linear in the number of spans, but for sorting them.
+    summary's; `find` is looked for over the whole tree. Work is linear in the number of spans, but for sorting them.
     """
     uncounted = uncounted or {}
-    roots = forest(spans)
-    nodes = walk(roots)
-    lines = _lines(roots, _opened(nodes, selected, unfold))
+    spans, nodes = tree.spans, tree.nodes
+    lines = _lines(tree.roots, _opened(tree, selected, unfold))
+    critical = critical_path(tree.roots)
+    matches = find_spans(tree, find)
+    sought = frozenset(matches)
     at = next((index for index, entry in enumerate(lines) if _is(entry, selected)), 0) if selected else 0
     last_window = max(len(lines) - 1, 0) // ROWS * ROWS
     first = at // ROWS * ROWS if first_row is None else min(first_row, last_window)
@@ -153,7 +195,7 @@ def waterfall(
     scale = Scale(start, end, waiting_of(spans))
     names = {span.span_id.hex(): span.name for span in spans}
     rows = [
-        _row(entry, first + index + 2, scale, start, selected, uncounted, names)
+        _row(entry, first + index + 2, scale, start, selected, uncounted, names, critical, sought)
         for index, entry in enumerate(window)
     ]
     in_folds = len(nodes) - len(lines)
@@ -175,15 +217,25 @@ def waterfall(
         kinds=[(letter, KIND_WORDS[kind]) for kind, letter in KIND_LETTERS.items() if kind in present],
         errors_word=counted(errors, "error") if errors else "",
         note=f"{counted(again, 'call')} seen twice and counted once" if again else "",
+        critical_word=f"critical path: {counted(len(critical), 'span')}" if len(critical) > 1 else "",
+        unfolded=any(name in tree.by_id for name in unfold),
+        find=_find(tree, find, matches, selected),
     )
 
 
-def _opened(nodes: Sequence[Node], selected: str | None, unfold: Collection[str]) -> set[int]:
+def _find(tree: Tree, text: str, matches: Sequence[str], selected: str | None) -> Find | None:
+    if not text.strip():
+        return None
+    before, after = tree.beside(matches, selected)
+    at = matches.index(selected) + 1 if selected in matches else 0
+    return Find(text=text, total=len(matches), at=at, previous=before, next=after)
+
+
+def _opened(tree: Tree, selected: str | None, unfold: Collection[str]) -> set[int]:
     """Nodes (by identity) that must have a row of their own or whose group is unfolded: the chosen and their
     parents.
     """
-    by_id = {node.span.span_id.hex(): node for node in nodes}
-    parents = {id(child): node for node in nodes for child in node.children}
+    by_id, parents = tree.by_id, tree.parents
     opened: set[int] = set()
     for name in {*unfold, selected}:
         node = by_id.get(name) if name else None
@@ -192,7 +244,7 @@ def _opened(nodes: Sequence[Node], selected: str | None, unfold: Collection[str]
             node = parents.get(id(node))
         if name in unfold and name in by_id:
             parent = parents.get(id(by_id[name]))
-            siblings = parent.children if parent else [node for node in nodes if id(node) not in parents]
+            siblings = parent.children if parent else tree.roots
             opened.update(id(other) for other in siblings if _alike(other) == _alike(by_id[name]))
     return opened
 
@@ -246,6 +298,8 @@ def _row(
     selected: str | None,
     uncounted: Mapping[str, str],
     names: dict[str, str],
+    critical: Collection[int],
+    sought: Collection[str],
 ) -> Row:
     node = entry.nodes[0]
     span = node.span
@@ -282,6 +336,8 @@ def _row(
         note="; ".join(note for note in notes if note),
         again=folded == 1 and span_id in uncounted,
         selected=folded == 1 and span_id == selected,
+        critical=any(id(other) in critical for other in entry.nodes),
+        found=any(other.span.span_id.hex() in sought for other in entry.nodes) if sought else False,
         folded=folded,
         fold_note=f"x{folded:,}" if folded > 1 else "",
     )

@@ -17,6 +17,9 @@ _TEMPLATES = {
     "plain": "{0}",
     "hidden": '<span class="hidden-char"{1}>{0}</span>',
     "token": '<span class="redacted"{1}>{0}</span>',
+    "mark": "<mark{1}>{0}</mark>",
+    "added": "<ins{1}>{0}</ins>",
+    "removed": "<del{1}>{0}</del>",
 }
 
 
