@@ -96,6 +96,11 @@ class Exported(Payload, frozen=True):
     records: int
 
 
+class TracesExported(Payload, frozen=True):
+    format: str
+    at_least: int  # rows that the search had when the export began
+
+
 ACTIONS: dict[str, type[Payload]] = {
     "feature.created": FeatureCreated,
     "person.created": PersonCreated,
@@ -122,6 +127,7 @@ ACTIONS: dict[str, type[Payload]] = {
     "pii.erased": PiiErased,
     "vault.resealed": VaultResealed,
     "retention.run": RetentionRun,
+    "traces.exported": TracesExported,
 }
 
 

@@ -15,7 +15,9 @@ from features.models import ApiKey, Feature
 from features.problems import BadField, problem
 from traces import queries
 from traces.metrics import UnknownGrouping
-from traces.query_line import parse_query
+from traces.search.clear_text import personal_data
+from traces.search.ids import named
+from traces.search.searching import read_line, search
 from traces.store import time_of
 from traces.vocabulary import Span
 
@@ -99,14 +101,20 @@ class TraceList(APIView):
         now = datetime.now(UTC)
         start = time_parameter(request, "from", now - timedelta(days=7))
         end = time_parameter(request, "to", now + timedelta(days=1))
-        text = request.query_params.get("q", "").strip()
-        if text and (named := queries.locate([feature], text)):
-            results = [queries.summary_of(trace) for trace in named[:limit]]
-            return Response({"results": results, "next": None, "total": len(named)})
-        wanted = parse_query(text, start, end)
+        line = request.query_params.get("q", "").strip()
+        if line and (found := named([feature], line)):
+            traces = found.traces[:limit]
+            results = [queries.summary_of(trace) for trace in traces]
+            return Response({"results": results, "next": None, "total": len(found.traces)})
+        if kinds := personal_data([feature], line):
+            raise BadField(
+                "q",
+                f"This looks like personal data ({', '.join(kinds)}), which is not stored: ask for its token.",
+            )
         cursor = request.query_params.get("cursor") or None
-        results, following, total = queries.list_summaries([feature], wanted, limit, cursor)
-        return Response({"results": results, "next": following, "total": total})
+        page = search([feature], read_line(line), start, end, limit=limit, cursor=cursor)
+        results = [queries.summary_of(trace) for trace in page.traces]
+        return Response({"results": results, "next": page.next, "total": page.total.body})
 
 
 class TraceDetail(APIView):

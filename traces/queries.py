@@ -1,21 +1,20 @@
 """All reads of traces: the list, one trace by any of its IDs, what the onboarding waits for."""
 
-import base64
-import binascii
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
 from django.db import connection
-from django.db.models import Q, QuerySet
 
 from features.models import Feature
-from features.problems import BadField
 from traces.metrics import MetricGroup, metrics
 from traces.models import DirtyTrace, IngestReceipt, SpanConflict, Trace
 from traces.redaction_key import redactor_for
+from traces.search.searching import search
+from traces.search.tree import And, Match, Node
 from traces.statistics import Rate
 from traces.store import day_of
 from traces.summarise import attach_events, in_order
@@ -33,11 +32,13 @@ __all__ = [
     "ingest_receipts",
     "is_settling",
     "last_trace_at",
-    "list_summaries",
+    "latest_trace",
     "list_traces",
     "locate",
     "metrics",
+    "row_of",
     "summary_of",
+    "tree_of",
 ]
 
 FIELDS = 6  # of completeness
@@ -90,10 +91,15 @@ class TraceRow(msgspec.Struct, frozen=True, kw_only=True):
     variant: str
     session_id: str | None
     user_id: str | None
+    cost_usd: Decimal | None
+    unknown_cost_calls: int
+    version: str | None
+    error: str | None
+    rules: list[str]
 
 
 class TracePage(msgspec.Struct, frozen=True):
-    """A page of a list; `next` is the cursor of the page after it; `total` is exact."""
+    """A page of a list; `next` is the cursor of the page after it; `total` is exact up to 10,000."""
 
     results: list[TraceRow]
     next: str | None
@@ -112,7 +118,8 @@ class TraceDetail(msgspec.Struct, frozen=True, kw_only=True):
     also: list[str]  # other traces of the same request ID, hex, newest first
 
 
-def _row(trace: Trace) -> TraceRow:
+def row_of(trace: Trace) -> TraceRow:
+    """The line of a trace."""
     return TraceRow(
         trace_id=bytes(trace.trace_id).hex(),
         request_id=trace.request_id,
@@ -139,50 +146,30 @@ def _row(trace: Trace) -> TraceRow:
         variant=trace.variant,
         session_id=trace.session_id,
         user_id=trace.user_id,
+        cost_usd=trace.cost_usd,
+        unknown_cost_calls=trace.unknown_cost_calls,
+        version=trace.feature_version,
+        error=trace.error_signature,
+        rules=trace.violated_rules,
     )
 
 
-def _narrowed(features: Iterable[Feature], wanted: TraceFilter) -> QuerySet[Trace]:
-    rows = Trace.objects.filter(feature_id__in=[feature.pk for feature in features])
-    exact = {
+def tree_of(wanted: TraceFilter) -> Node | None:
+    """What a filter narrows to, as a search asks it."""
+    texts = {
         "outcome": wanted.outcome,
         "status": wanted.status,
         "variant": wanted.variant,
-        "user_id": wanted.user,
-        "session_id": wanted.session,
-        "models__contains": [wanted.model] if wanted.model else None,
-        "tools__contains": [wanted.tool] if wanted.tool else None,
-        "missing__contains": [wanted.missing] if wanted.missing else None,
-        "started_at__gte": wanted.start,
-        "started_at__lt": wanted.end,
-        "violations__gt": 0 if wanted.violation else None,
-        "tool_errors__gt": 0 if wanted.tool_error else None,
+        "model": wanted.model,
+        "tool": wanted.tool,
+        "missing": wanted.missing,
+        "user": wanted.user,
+        "session": wanted.session,
     }
-    rows = rows.filter(**{field: value for field, value in exact.items() if value is not None})
-    return rows.exclude(missing=[]) if wanted.incomplete else rows
-
-
-def _encode_cursor(trace: Trace, order: str) -> str:
-    at = trace.started_at.isoformat() if order == "newest" else str(trace.duration_ns)
-    return (
-        base64.urlsafe_b64encode(f"{order}|{at}|{bytes(trace.trace_id).hex()}".encode()).decode().rstrip("=")
-    )
-
-
-def _after(cursor: str, order: str) -> Q:
-    """The rows after a cursor. Raises BadField for one that this list did not give."""
-    try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
-        given, at, trace_id = text.split("|")
-        last = bytes.fromhex(trace_id)
-        if given != order or len(last) != 16:
-            raise ValueError
-        field, value = (
-            ("started_at", datetime.fromisoformat(at)) if order == "newest" else ("duration_ns", int(at))
-        )
-    except (ValueError, binascii.Error, UnicodeDecodeError) as error:
-        raise BadField("cursor", "This cursor is not one that this list gave; start without it.") from error
-    return Q(**{f"{field}__lt": value}) | Q(**{field: value, "trace_id__lt": last})
+    flags = {"violation": wanted.violation, "tool_error": wanted.tool_error, "incomplete": wanted.incomplete}
+    nodes: list[Node] = [Match(key, value) for key, value in texts.items() if value is not None]
+    nodes += [Match("has", flag) for flag, asked in flags.items() if asked]
+    return And(tuple(nodes)) if len(nodes) > 1 else (nodes[0] if nodes else None)
 
 
 def list_traces(
@@ -191,29 +178,16 @@ def list_traces(
     """A page of the traces of these features, newest (or slowest) first, by keyset. BadField for a bad
     cursor.
     """
-    rows = _narrowed(features, wanted).defer("summary")
-    found, following, total = _page(rows, wanted.order, limit, cursor)
-    return TracePage([_row(trace) for trace in found], following, total)
+    found = search(
+        features, tree_of(wanted), wanted.start, wanted.end, order=wanted.order, limit=limit, cursor=cursor
+    )
+    return TracePage([row_of(trace) for trace in found.traces], found.next, found.total.n)
 
 
-def list_summaries(
-    features: Sequence[Feature], wanted: TraceFilter, limit: int, cursor: str | None
-) -> tuple[list[dict[str, Any]], str | None, int]:
-    """As list_traces, each trace as api.md 4 has it, without spans: (results, next, total)."""
-    found, following, total = _page(_narrowed(features, wanted), wanted.order, limit, cursor)
-    return [summary_of(trace) for trace in found], following, total
-
-
-def _page(
-    rows: QuerySet[Trace], order: str, limit: int, cursor: str | None
-) -> tuple[list[Trace], str | None, int]:
-    total = rows.count()
-    if cursor:
-        rows = rows.filter(_after(cursor, order))
-    first = "-started_at" if order == "newest" else "-duration_ns"
-    found = list(rows.select_related("feature").order_by(first, "-trace_id")[: limit + 1])
-    following = _encode_cursor(found[limit - 1], order) if len(found) > limit else None
-    return found[:limit], following, total
+def latest_trace(feature: Feature) -> TraceRow | None:
+    """The feature's newest settled trace."""
+    found = search([feature], None, limit=1, counted=False).traces
+    return row_of(found[0]) if found else None
 
 
 def _hex_id(text: str) -> bytes | None:

@@ -7,10 +7,10 @@ one of these. Pure, no Django.
 import re
 import string
 
-__all__ = ["FLAGS", "plain_words", "term"]
+__all__ = ["FLAGS", "MAX_VALUE", "plain_words", "term"]
 
 # A lexeme may have 2046 bytes in PostgreSQL; 200 characters of four bytes each and the longest key fit.
-_MAX_VALUE = 200
+MAX_VALUE = 200
 _MAX_KEY = 128
 _SPACE = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
@@ -34,7 +34,7 @@ def term(key: str, value: str) -> str:
     """The lexeme that says that a trace has this value: white space and control characters become one space,
     letters small, the value cut to 200 characters (the key to 128).
     """
-    return f"={_spelt(key)[:_MAX_KEY]}:{_spelt(value)[:_MAX_VALUE]}"
+    return f"={_spelt(key)[:_MAX_KEY]}:{_spelt(value)[:MAX_VALUE]}"
 
 
 _TO_SPACES = str.maketrans(dict.fromkeys(string.punctuation, " "))

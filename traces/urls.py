@@ -2,11 +2,32 @@
 
 from django.urls import path
 
-from traces import reveal_views, span_views, trace_views, views
+from traces import (
+    export_views,
+    list_views,
+    reveal_views,
+    saved_views,
+    span_views,
+    trace_views,
+    views,
+)
 
 urlpatterns = [
-    path("traces/", views.all_traces, name="traces"),
-    path("features/<slug:slug>/traces/", views.feature_traces, name="feature_traces"),
+    path("traces/", list_views.all_traces, name="traces"),
+    path("traces/parts/", list_views.list_parts, name="list_parts"),
+    path("traces/suggestions/", list_views.suggestions, name="suggestions"),
+    path("traces/wait/", list_views.list_wait, name="list_wait"),
+    path("traces/export/", export_views.export_page, name="export"),
+    path("traces/export/file/", export_views.export_file, name="export_file"),
+    path("traces/export/progress/", export_views.export_progress, name="export_progress"),
+    path("searches/", saved_views.searches, name="searches"),
+    path("searches/<uuid:id>/", saved_views.change_search, name="change_search"),
+    path("features/<slug:slug>/traces/", list_views.feature_traces, name="feature_traces"),
+    path("features/<slug:slug>/list/parts/", list_views.list_parts, name="feature_list_parts"),
+    path("features/<slug:slug>/list/suggestions/", list_views.suggestions, name="feature_suggestions"),
+    path("features/<slug:slug>/list/wait/", list_views.list_wait, name="feature_list_wait"),
+    path("features/<slug:slug>/export/", export_views.export_page, name="feature_export"),
+    path("features/<slug:slug>/export/file/", export_views.export_file, name="feature_export_file"),
     path("features/<slug:slug>/traces/<str:id>/", trace_views.trace_page, name="trace"),
     path("features/<slug:slug>/traces/<str:id>/spans/<str:span_id>/", span_views.span_raw, name="span"),
     path(

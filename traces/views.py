@@ -1,122 +1,30 @@
-"""The lists of traces and the way to the first one. The page of one trace is in trace_views."""
+"""The way to a feature's first trace. The lists are in list_views, the page of one trace in trace_views."""
 
 import asyncio
-from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import msgspec
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.db import connection
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods, require_safe
+from django.views.decorators.http import require_GET, require_http_methods
 from django_htmx.http import HttpResponseClientRedirect
 
 from features.identity.step_up import step_up
 from features.models import Feature
 from features.pages import page, person_of
-from features.queries import feature_for, features_for, roles_on
+from features.queries import feature_for, roles_on
 from features.services import create_key
-from traces.facets import facets
-from traces.filters import FLAGS, ORDERS, OUTCOMES, STATUSES, ListState, parse_list_state
 from traces.models import IngestReceipt
-from traces.queries import (
-    TraceFilter,
-    TraceRow,
-    ingest_receipts,
-    is_settling,
-    last_trace_at,
-    list_traces,
-    locate,
-)
+from traces.queries import TraceRow, ingest_receipts, latest_trace
 
 _WAIT_SECONDS = 25.0
 _LOOK_EVERY_SECONDS = 1.0
-_MAX_ID = 300
 _RECEIPTS = 10
-
-
-@page
-@require_safe
-def all_traces(request: HttpRequest) -> HttpResponse:
-    """The traces of all my features; `?q=` opens the one that an ID names."""
-    return _list(request, list(features_for(person_of(request))), None)
-
-
-@page
-@require_safe
-def feature_traces(request: HttpRequest, slug: str) -> HttpResponse:
-    """The traces of one feature; `?q=` opens the one that an ID names, of whichever feature of mine."""
-    feature = feature_for(request.user, slug)
-    return _list(request, [feature], feature)
-
-
-def _list(request: HttpRequest, features: Sequence[Feature], feature: Feature | None) -> HttpResponse:
-    sought = (request.GET.get("q") or "").replace("\x00", "").strip()
-    if sought and (found := _address_of(request, sought)):
-        return HttpResponseRedirect(found)
-    now = datetime.now(UTC)
-    state = parse_list_state(request.GET, now)
-    listed = list_traces(features, state.filter, 50, state.cursor)
-    context: dict[str, object] = {
-        "feature": feature,
-        "state": state,
-        "window": state.window,
-        "listed": listed,
-        "sought": sought,
-        "retention_days": settings.RETENTION_DAYS,
-        "facets": facets(features, state.window.start, state.window.end),
-        "outcomes": OUTCOMES,
-        "statuses": STATUSES,
-        "orders": ORDERS,
-        "flags": FLAGS,
-        "page_query": request.GET.urlencode(),
-    }
-    if not listed.results and not state.cursor:
-        latest = [at for one in features if (at := last_trace_at(one))]
-        context["latest"] = max(latest, default=None)
-        context["drops"] = _drops(features, state, now)
-    fragment = "#list" if request.htmx else ""  # type: ignore[attr-defined]
-    return render(request, f"traces/list.html{fragment}", context, status=404 if sought else 200)
-
-
-def _address_of(request: HttpRequest, sought: str) -> str | None:
-    """The page of the trace that an ID names, settled or still being settled; None: no such ID."""
-    if len(sought) > _MAX_ID:
-        return None
-    mine = list(features_for(person_of(request)))
-    if found := locate(mine, sought):
-        return reverse("trace", args=[found[0].feature.slug, bytes(found[0].trace_id).hex()])
-    # An ID with a slash has no address of its own; it is opened by its trace ID once it is settled.
-    settling = next((one for one in mine if is_settling([one], sought)), None) if "/" not in sought else None
-    return reverse("trace", args=[settling.slug, sought]) if settling else None
-
-
-class Drop(msgspec.Struct, frozen=True):
-    """A filter that hides everything, the address without it, and how many there would be."""
-
-    words: str
-    url: str
-    total: int
-
-
-def _drops(features: Sequence[Feature], state: ListState, now: datetime) -> list[Drop]:
-    """What could be dropped when nothing matches, each with what it would show."""
-    found = []
-    for term in state.terms:
-        without = parse_list_state(QueryDict(term.without.removeprefix("?")), now)
-        found.append(Drop(term.words, term.without, list_traces(features, without.filter, 1).total))
-    if state.window.name != "all":
-        everything = msgspec.structs.replace(state.filter, start=None, end=None)
-        query = QueryDict(mutable=True)
-        query.update({**state.given, "window": "all"})
-        total = list_traces(features, everything, 1).total
-        found.append(Drop(f"only {state.window.words}", f"?{query.urlencode()}", total))
-    return found
 
 
 # --- the first trace -------------------------------------------------------------------------------------
@@ -141,8 +49,7 @@ class Arrival(msgspec.Struct, frozen=True):
 
 
 def _arrival(feature: Feature) -> Arrival:
-    latest = list_traces([feature], TraceFilter(), 1).results
-    return Arrival(latest[0] if latest else None, ingest_receipts(feature, _RECEIPTS))
+    return Arrival(latest_trace(feature), ingest_receipts(feature, _RECEIPTS))
 
 
 @page

@@ -126,14 +126,6 @@ document.addEventListener("htmx:afterSettle", () => {
 });
 document.addEventListener("htmx:sendError", () => say("The server does not answer; nothing was changed."));
 
-// An empty filter does not stand in the URL.
-document.addEventListener("htmx:configRequest", (event) => {
-  if (event.detail.verb !== "get") return;
-  for (const [name, value] of Object.entries(event.detail.parameters)) {
-    if (value === "") delete event.detail.parameters[name];
-  }
-});
-
 bindTheme();
 bindTimes();
 showTimes();

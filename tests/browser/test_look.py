@@ -27,6 +27,10 @@ def pages(client: Client, trace_id: str) -> list[str]:
         f"{feature}?window=24h&by=hour",
         f"{feature}traces/",
         f"{feature}traces/?outcome=failed",
+        f"{feature}traces/?q=refund&columns=when,outcome,user,session,error,cost",
+        f"{feature}traces/?q=outcome:sucess",
+        f"{feature}export/?q=refund",
+        "/searches/",
         f"{feature}traces/{trace_id}/",
         f"{feature}settings/",
         f"{feature}people/",
@@ -99,7 +103,7 @@ def test_dark_mode_follows_the_system_and_the_switch_wins(visit: Visit, client: 
 
     visitor.go("/")
     assert max(background()) < 80
-    page.locator("details[data-drop] summary").last.click()
+    page.locator("header details[data-drop] summary").click()
     page.locator("[data-setting=theme] input[value=light]").check(force=True)
     assert min(background()) > 200
     page.reload()
@@ -121,7 +125,7 @@ def test_keys_are_shown_dead_in_fields_and_can_be_switched_off(visit: Visit, cli
     page.keyboard.press("g")
     page.keyboard.press("t")
     page.wait_for_url("**/traces/")
-    page.locator("details[data-drop] summary").last.click()
+    page.locator("header details[data-drop] summary").click()
     page.locator("[data-keys-switch]").uncheck(force=True)
     page.keyboard.press("Escape")
     page.keyboard.press("?")

@@ -10,12 +10,12 @@ from tests.support import Client
 
 def test_a_person_signs_in_and_lands_where_they_wanted_to_go(visit: Visit, client: Client) -> None:
     visitor = visit(client.slug)
-    visitor.go(f"/features/{client.slug}/traces/?outcome=failed")
+    visitor.go(f"/features/{client.slug}/traces/?window=24h")
     assert visitor.path().startswith("/accounts/login/?next=")
     visitor.page.get_by_label("Login").fill(visitor.login)
     visitor.page.get_by_label("Password").fill("a long enough password")
     visitor.page.keyboard.press("Enter")
-    visitor.page.wait_for_url("**/traces/?outcome=failed")
+    visitor.page.wait_for_url("**/traces/?window=24h")
 
 
 def test_a_wrong_password_says_what_to_do_and_keeps_the_login(visit: Visit, client: Client) -> None:

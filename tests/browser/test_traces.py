@@ -29,10 +29,12 @@ def test_a_filter_stands_in_the_url_and_back_undoes_it(visit: Visit, client: Cli
     visitor.go(f"/features/{client.slug}/traces/")
     page = visitor.page
     expect(page.get_by_role("link", name="ends in success")).to_be_visible()
-    page.get_by_label("Outcome").select_option("failed")
+    page.keyboard.press("/")
+    page.keyboard.type("outcome:failed")
+    visitor.submit()
     expect(page.get_by_role("link", name="ends in success")).to_have_count(0)
     expect(page.get_by_role("link", name="ends in failed")).to_be_visible()
-    assert "outcome=failed" in page.url
+    assert "q=outcome%3Afailed" in page.url
     page.reload()
     expect(page.get_by_role("link", name="ends in success")).to_have_count(0)
     page.goto(f"{client.stack.url}/features/{client.slug}/traces/?outcome=escalated")
@@ -44,7 +46,7 @@ def test_a_filter_stands_in_the_url_and_back_undoes_it(visit: Visit, client: Cli
 def test_an_unknown_filter_value_is_an_error_that_says_so(visit: Visit, client: Client) -> None:
     visitor = visit(client.slug)
     visitor.sign_in()
-    for query in ("outcome=wonderful", "cursor=zzz", "window=9y", "order=best"):
+    for query in ("outcome=wonderful", "q=outcome:wonderful", "cursor=zzz", "window=9y", "order=best"):
         assert visitor.go(f"/features/{client.slug}/traces/?{query}") in {200, 400}, query
 
 

@@ -4,6 +4,7 @@ fails.
 
 from collections.abc import Iterator
 from http import HTTPStatus
+from uuid import UUID
 
 import pytest
 from django.db import transaction
@@ -53,7 +54,16 @@ MATRIX: dict[str, dict[str, dict[str, int]]] = {
     "audit/export.csv": {"GET": everybody(OK)},
     "audit/export.jsonl": {"GET": everybody(OK)},
     "notices/": {"GET": everybody(OK), "POST": everybody(FOUND)},
-    "traces/": {"GET": everybody(OK)},
+    "traces/": {"GET": everybody(OK), "POST": everybody(FOUND)},
+    "traces/parts/": {"GET": everybody(OK)},
+    "traces/suggestions/": {"GET": everybody(OK)},
+    "traces/wait/": {"GET": everybody(OK)},
+    "traces/export/": {"GET": everybody(OK)},
+    "traces/export/file/": {"GET": everybody(OK)},
+    "traces/export/progress/": {"GET": everybody(OK)},
+    "searches/": {"GET": everybody(OK), "POST": everybody(400)},
+    # Another's search is one that does not exist.
+    "searches/<uuid:id>/": {"POST": everybody(ABSENT)},
     "accounts/login/": {"GET": everybody(FOUND, nobody=OK)},
     "accounts/logout/": {"GET": dict.fromkeys(WHO, 405)},
     "accounts/inactive/": {"GET": ANYBODY},
@@ -101,7 +111,12 @@ MATRIX: dict[str, dict[str, dict[str, int]]] = {
         "GET": roles_only(FORBIDDEN, lead=OK),
         "POST": roles_only(FORBIDDEN, lead=400),
     },
-    "features/<slug:slug>/traces/": {"GET": roles_only()},
+    "features/<slug:slug>/traces/": {"GET": roles_only(), "POST": roles_only(FOUND)},
+    "features/<slug:slug>/list/parts/": {"GET": roles_only()},
+    "features/<slug:slug>/list/suggestions/": {"GET": roles_only()},
+    "features/<slug:slug>/list/wait/": {"GET": roles_only()},
+    "features/<slug:slug>/export/": {"GET": roles_only()},
+    "features/<slug:slug>/export/file/": {"GET": roles_only()},
     "features/<slug:slug>/traces/<str:id>/": {"GET": roles_only()},
     "features/<slug:slug>/traces/<str:id>/spans/<str:span_id>/": {"GET": roles_only()},
     "features/<slug:slug>/traces/<str:id>/spans/<str:span_id>/prompt/": {"GET": roles_only()},
@@ -163,6 +178,7 @@ class Scene:
             .replace("<str:span_id>", self.span)
             .replace("<str:prefix>", self.prefix)
             .replace("<str:provider_id>", "sso")
+            .replace("<uuid:id>", str(UUID(int=7)))
             .replace("<int:pk>", "1")
             .replace("<int:number>", str(self.others_record))
         )

@@ -121,7 +121,11 @@ def _part(node: Node, resolved: Resolved) -> _Part:
         case Range():
             return _Part(condition=_range(node))
         case Substring(text):
-            return _Part(condition=Condition("strpos(lower(d.document), lower(%s)) > 0", (text,), heavy=True))
+            return _Part(
+                condition=Condition(
+                    "strpos(lower(d.document), lower(%s)) > 0", (_storable(text),), heavy=True
+                )
+            )
         case Not(inner):
             part = _part(inner, resolved)
             if part.tsquery is not None:
@@ -142,11 +146,16 @@ def _part(node: Node, resolved: Resolved) -> _Part:
             return _Part(condition=_condition(parts, "OR"))
 
 
+def _storable(text: str) -> str:
+    """What the database cannot hold, no document has."""
+    return text.replace("\x00", "\ufffd")
+
+
 def _match(node: Match, resolved: Resolved) -> _Part:
     if node.pattern == "glob":
         known = [lexeme(node.key, value) for value in resolved.globs[node]]
         # No known value fits: a lexeme that no trace has.
-        return _Part(" | ".join(known) or lexeme(node.key, "\x00nothing"), True)
+        return _Part(" | ".join(known) or "'=none:'", True)
     if node.pattern == "any":
         return _Part(lexeme(node.key, "", prefix=True), True)
     return _Part(lexeme(node.key, node.value, prefix=node.pattern == "prefix"), True)

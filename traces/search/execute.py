@@ -4,6 +4,7 @@ Newest first it looks at the newest rows by the index of times; when that does n
 lexemes, the newest days first, in batches that double. Every statement has a time limit that becomes a message.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ EXACT_UP_TO: Final = 10_000
 SUBSTRING_ROWS: Final = 20_000
 _WALK: Final = 1_000
 _STATEMENT_MS: Final = 5_000
+# A search by characters reads documents for so long, so many at a time.
+_READ_SECONDS: Final = 1.5
+_STEP: Final = 500
 _COUNT_MS: Final = 1_500
 
 
@@ -112,7 +116,7 @@ def count(scope: Scope, query: Compiled, up_to: int = EXACT_UP_TO) -> int | None
     """How many there are; `up_to` + 1 for more. None: it took too long to say."""
     if not scope.features or scope.start >= scope.end:
         return 0
-    where = _where(scope, query)
+    where = where_of(scope, query)
     sql = f"SELECT count(*) FROM (SELECT FROM search_document d WHERE {where.sql} LIMIT %s) c"
     try:
         with bounded(_COUNT_MS) as database:
@@ -142,7 +146,7 @@ def bounded(milliseconds: int) -> Iterator[CursorWrapper]:
 # --- the statements ------------------------------------------------------------------------------------------
 
 
-def _where(
+def where_of(
     scope: Scope, query: Compiled, after: Place | None = None, order: Order = "newest", *, feature: str = ""
 ) -> Condition:
     """All that is asked of a row without its document. `feature`: the SQL of one feature, else all of the scope."""
@@ -184,7 +188,7 @@ def _in_order(
     database: CursorWrapper, scope: Scope, query: Compiled, order: Order, limit: int, after: Place | None
 ) -> list[Hit]:
     """By the index of the order, a feature at a time, which keeps it in order."""
-    where = _where(scope, query, after, order, feature="f.id")
+    where = where_of(scope, query, after, order, feature="f.id")
     by = _BY[order]
     sql = (
         f"SELECT {_COLUMNS} FROM unnest(%s::uuid[]) f (id) CROSS JOIN LATERAL "
@@ -200,8 +204,8 @@ def _newest(
     """The page, if the newest rows fill it; None: they do not. Each feature gives its share of rows; what is older
     than the oldest row of a feature that has more is not compared, so not told.
     """
-    everything = _where(scope, Compiled(), after, feature="f.id")
-    asked = _where(scope, query)
+    everything = where_of(scope, Compiled(), after, feature="f.id")
+    asked = where_of(scope, query)
     share = max(limit, _WALK // len(scope.features))
     sql = (
         "WITH seen AS MATERIALIZED ("
@@ -246,7 +250,7 @@ def _by_lexemes(
     database: CursorWrapper, scope: Scope, query: Compiled, order: Order, limit: int, after: Place | None
 ) -> list[Hit]:
     """All that match, sorted: materialised first, or the planner walks an index of times in hope of a hit."""
-    where = _where(scope, query, after, order)
+    where = where_of(scope, query, after, order)
     by = _BY[order]
     sql = (
         f"WITH hits AS MATERIALIZED (SELECT {_COLUMNS} FROM search_document d WHERE {where.sql}) "
@@ -267,9 +271,10 @@ def _by_characters(
     values = [value for one in heavy for value in one.parameters]
     kept: list[Hit] = []
     looked_at = 0
-    # In steps, so that a page that fills at once reads little.
-    for start in range(0, len(candidates), 1000):
-        step = candidates[start : start + 1000]
+    until = time.monotonic() + _READ_SECONDS
+    # In steps, so that a page that fills at once reads little, and one that does not ends in time.
+    for start in range(0, len(candidates), _STEP):
+        step = candidates[start : start + _STEP]
         database.execute(
             "SELECT d.trace_id, d.feature_id FROM unnest(%s::bytea[], %s::uuid[], %s::date[]) k (t, f, y) "
             "JOIN search_document d ON d.trace_id = k.t AND d.feature_id = k.f AND d.day = k.y "
@@ -284,13 +289,14 @@ def _by_characters(
         here = {(bytes(trace_id), feature_id) for trace_id, feature_id in database.fetchall()}
         kept += [hit for hit in step if (hit.trace_id, hit.feature_id) in here]
         looked_at = start + len(step)
-        if len(kept) > limit:
+        if len(kept) > limit or time.monotonic() > until:
             break
     if len(kept) > limit:
         last = kept[limit - 1]
         looked = Looked(looked_at, last.started_at, True)
         return Found(kept[:limit], write_cursor(last.place(order), order), looked)
-    end = candidates[-1] if candidates else None
+    more = more or looked_at < len(candidates)
+    end = candidates[looked_at - 1] if candidates else None
     looked = Looked(looked_at, end.started_at if end else None, more)
     return Found(kept, write_cursor(end.place(order), order) if more and end else None, looked)
 

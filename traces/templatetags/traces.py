@@ -1,15 +1,18 @@
-"""What the lists of traces share: the figures of a row, and the choices of a filter."""
+"""What the lists of traces share: the figures of a row, its text, and addresses."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from urllib.parse import urlencode
 
 from django import template
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from features import numbers
-from traces.facets import FacetValue
 from traces.present import words
+from traces.present.text import Piece
 from traces.queries import TraceRow
+from traces.search.saved import address
+from traces.search.state import ListState
 
 register = template.Library()
 
@@ -28,29 +31,48 @@ def tokens(row: TraceRow) -> int:
     return row.input_tokens + row.output_tokens
 
 
-@register.simple_tag
-def counted(values: Sequence[FacetValue], value: str) -> str:
-    """How many traces of the window have this value, in brackets."""
-    return next((f" ({numbers.count(one.count)})" for one in values if one.value == value), " (0)")
+@register.filter
+def dollars(cost: Decimal | None) -> str:
+    """An amount with the figures that count; what is unknown is not nothing."""
+    if cost is None:
+        return "unknown"
+    return f"${cost:,.2f}" if cost >= 1 or cost == 0 else f"${cost:.4f}"
+
+
+@register.filter
+def query(items: Iterable[tuple[str, str]]) -> str:
+    """Parameters as a query string."""
+    return urlencode(list(items))
+
+
+@register.filter
+def with_line(state: ListState, line: str) -> str:
+    """The address of the same list by another line."""
+    return state.with_line(line)
+
+
+register.filter("saved_address", address)
 
 
 @register.simple_tag
-def facet_select(name: str, values: Sequence[FacetValue], chosen: str | None) -> SafeString:
-    """A choice among the values that the window's traces have; the chosen one stays."""
-    known = [(one.value, f"{one.value} ({numbers.count(one.count)})") for one in values if one.value]
-    if chosen and chosen not in {value for value, _ in known}:
-        known.append((chosen, f"{chosen} (0)"))
-    options = format_html_join(
+def pieces(said: Sequence[Piece]) -> SafeString:
+    """Stored text as pieces: what would hide or turn round is named, tokens are short."""
+    return format_html_join(
         "",
-        '<option value="{}"{}>{}</option>',
-        ((value, SafeString(" selected") if value == chosen else "", text) for value, text in known),
-    )
-    return format_html(
-        '<label>{}<select name="{}" id="f-{}"><option value="">any</option>{}</select></label>',
-        name.capitalize(),
-        name,
-        name,
-        options,
+        "{}",
+        (
+            (
+                one.text
+                if one.kind == "plain"
+                else format_html(
+                    '<span class="{}" title="{}">{}</span>',
+                    "redacted" if one.kind == "token" else "tag",
+                    one.title,
+                    one.text,
+                ),
+            )
+            for one in said
+        ),
     )
 
 
