@@ -90,6 +90,17 @@ class RetentionRun(Payload, frozen=True):
     before: str  # the first day that is kept
     traces: int
     spans: int
+    events: int = 0
+    held: int = 0  # spans and log events copied because they are held
+    released: int = 0  # such copies that went because no hold is left
+    originals: int = 0
+    days: list[str] = []  # whole days dropped, with their tables
+
+
+class HoldChanged(Payload, frozen=True):
+    hold: str  # our own ID of the hold, where its reason is kept
+    kind: str
+    reason: str  # a salted commitment to the reason
 
 
 class Exported(Payload, frozen=True):
@@ -128,6 +139,8 @@ ACTIONS: dict[str, type[Payload]] = {
     "vault.resealed": VaultResealed,
     "retention.run": RetentionRun,
     "traces.exported": TracesExported,
+    "hold.placed": HoldChanged,
+    "hold.released": HoldChanged,
 }
 
 

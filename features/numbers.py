@@ -74,3 +74,17 @@ def relative(at: datetime, now: datetime) -> str:
 def exact(at: datetime) -> str:
     """To the second, in UTC: `2026-11-24 09:38:12 UTC`."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def size(value: float | None) -> str:
+    """A number of bytes with two or three figures, in powers of 1024: `0 B`, `812 KiB`, `1.9 GiB`; None: an empty
+    string.
+    """
+    if value is None:
+        return ""
+    shown, unit = float(value), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if shown < 999.5 or unit == "TiB":
+            break
+        shown /= 1024
+    return f"{shown:.1f}{_THIN}{unit}" if unit != "B" and shown < 9.95 else f"{shown:,.0f}{_THIN}{unit}"

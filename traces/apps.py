@@ -16,6 +16,7 @@ class TracesConfig(AppConfig):
 
 def _make_partitions(**kwargs: Any) -> None:
     """After each migrate: a start after a long rest has the days it needs before the first span comes."""
-    from traces.services import ensure_partitions
+    from traces.retention import ensure_partitions, write_floor
 
+    write_floor()
     ensure_partitions()

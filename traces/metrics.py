@@ -16,6 +16,7 @@ from django.db import connection
 
 from features.models import Feature
 from traces.histogram import Histogram
+from traces.retention import kept_from
 from traces.statistics import Rate, rate_of
 from traces.sums import COUNTS, DIMENSIONS, HISTOGRAMS, sums_of_traces
 
@@ -299,8 +300,11 @@ def _points(
 def _rows(
     features: Sequence[UUID], dimension: str, start: datetime, end: datetime, coarsest: Step
 ) -> list[_Row]:
-    """What covers [start, end) exactly once; no row is longer than a step of `coarsest` or leaves one."""
+    """What covers [start, end) exactly once; no row is longer than a step of `coarsest` or leaves one. Of days past
+    retention only held traces are left: they are no figure, and left out.
+    """
     borders = _borders(start, end, coarsest)
+    kept = {feature_id: kept_from(feature_id) for feature_id in features}
     kind = "segment" if dimension.startswith(_SEGMENT) else dimension
     with connection.cursor() as cursor:
         cursor.execute(
@@ -311,6 +315,7 @@ def _rows(
         return [
             _Row(feature_id, at, variant, value, tuple(measures[:width]), tuple(measures[width:]))
             for feature_id, at, variant, value, *measures in cursor.fetchall()
+            if at >= kept[feature_id]
         ]
 
 

@@ -359,3 +359,88 @@ class Reveal(models.Model):
 
     class Meta:
         db_table = "reveal"
+
+
+class Hold(models.Model):
+    """A trace that outlives its retention, and why: a lead holds it by law, or something in a room points at it."""
+
+    class Kind(models.TextChoices):
+        LEGAL = "legal"
+        REVIEW = "review"
+        CASE = "case"
+        INCIDENT = "incident"
+        APPROVAL = "approval"
+
+    id = models.UUIDField(primary_key=True, default=new_id)
+    feature = models.ForeignKey(Feature, on_delete=models.PROTECT, related_name="+")
+    trace_id = models.BinaryField(max_length=16)
+    kind = models.CharField(max_length=8, choices=Kind)
+    reference = models.CharField(max_length=200, blank=True, help_text="What points at it, by its own ID.")
+    reason = models.CharField(max_length=500)
+    salt = models.BinaryField(max_length=16, help_text="Of the commitments to the reasons in the record.")
+    placed_by = models.ForeignKey(Person, null=True, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(db_default=Now())
+    released_at = models.DateTimeField(null=True)
+    released_by = models.ForeignKey(Person, null=True, on_delete=models.PROTECT, related_name="+")
+    release_reason = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        db_table = "hold"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["trace_id", "feature", "kind", "reference"],
+                condition=models.Q(released_at__isnull=True),
+                name="hold_once",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(kind__in=["legal", "review", "case", "incident", "approval"]),
+                name="hold_has_known_kind",
+            ),
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            # The holds of a feature on its page of storage.
+            models.Index(fields=["feature", "-created_at"], name="hold_by_feature")
+        ]
+
+
+class RetentionRun(models.Model):
+    """One run of the retention over the installation (no feature: whole days) or one feature (its rows), with
+    what went. Written with each batch, so that a run that was killed says what it did.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id)
+    feature = models.ForeignKey(Feature, null=True, on_delete=models.PROTECT, related_name="+")
+    state = models.CharField(
+        max_length=12, help_text="running, done, stopped (goes on next time), interrupted."
+    )
+    before = models.DateField(help_text="The first day that is kept.")
+    started_at = models.DateTimeField(db_default=Now())
+    updated_at = models.DateTimeField(db_default=Now())
+    days = ArrayField(models.TextField(), help_text="Whole days dropped: table and day.")
+    bytes = models.BigIntegerField(db_default=0, help_text="Given back by whole days.")
+    traces = models.BigIntegerField(db_default=0)
+    spans = models.BigIntegerField(db_default=0)
+    events = models.BigIntegerField(db_default=0)
+    held = models.BigIntegerField(
+        db_default=0, help_text="Spans and log events copied because they are held."
+    )
+    released = models.BigIntegerField(db_default=0, help_text="Copies that went because no hold is left.")
+    originals = models.BigIntegerField(db_default=0, help_text="What tokens stood for.")
+
+    class Meta:
+        db_table = "retention_run"
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["-started_at"], name="retention_run_latest")
+        ]
+
+
+class RetentionMark(models.Model):
+    """Up to where a feature's rows were deleted, and by which policy: the same again has nothing to look for."""
+
+    feature = models.OneToOneField(Feature, primary_key=True, on_delete=models.PROTECT, related_name="+")
+    policy = models.IntegerField(help_text="The version's number; 0: none.")
+    kept_days = models.IntegerField()
+    before = models.DateField()
+
+    class Meta:
+        db_table = "retention_mark"

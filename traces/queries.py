@@ -251,7 +251,7 @@ def _stored(trace_id: bytes, feature_id: UUID, first: Any, last: Any) -> tuple[l
     around = [first - timedelta(days=1), last + timedelta(days=1)]
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT body::text FROM span WHERE trace_id = %s AND feature_id = %s AND day BETWEEN %s AND %s "
+            "SELECT body::text FROM all_span WHERE trace_id = %s AND feature_id = %s AND day BETWEEN %s AND %s "
             "ORDER BY started_at, span_id",
             [trace_id, feature_id, *around],
         )
@@ -262,7 +262,7 @@ def _stored(trace_id: bytes, feature_id: UUID, first: Any, last: Any) -> tuple[l
         )
         spans = in_order([*spans, *(msgspec.json.decode(body, type=Span) for (body,) in cursor.fetchall())])
         cursor.execute(
-            "SELECT body::text FROM log_event WHERE trace_id = %s AND feature_id = %s ORDER BY observed_ns",
+            "SELECT body::text FROM all_log_event WHERE trace_id = %s AND feature_id = %s ORDER BY observed_ns",
             [trace_id, feature_id],
         )
         events = [msgspec.json.decode(body, type=LogEvent) for (body,) in cursor.fetchall()]

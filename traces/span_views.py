@@ -82,7 +82,7 @@ def _others(detail: TraceDetail, span: Span) -> list[OtherBody]:
     """The bodies under this span's ID beside the one that settle took, each with what differs from that one."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "(SELECT body::text, NULL FROM span WHERE trace_id = %(trace)s AND span_id = %(span)s "
+            "(SELECT body::text, NULL FROM all_span WHERE trace_id = %(trace)s AND span_id = %(span)s "
             "AND feature_id = %(feature)s) UNION ALL (SELECT body, received_at FROM span_conflict "
             "WHERE trace_id = %(trace)s AND span_id = %(span)s AND feature_id = %(feature)s "
             "ORDER BY received_at LIMIT 20)",

@@ -4,8 +4,9 @@ import time
 
 from celery import shared_task
 
+from traces.retention import ensure_partitions, forget_old_receipts, run_retention
 from traces.rollups import roll_up
-from traces.services import ensure_partitions, forget_expired, forget_old_receipts, settle_dirty
+from traces.services import settle_dirty
 
 _TURN_SECONDS = 30.0
 
@@ -39,5 +40,10 @@ def partitions() -> int:
 
 @shared_task(name="traces.retention")
 def retention() -> int:
-    """Delete what is older than its policy keeps it; returns how many traces."""
-    return forget_expired()
+    """Take away what is past retention, a turn at a time, so that settling never waits long for a worker;
+    returns how many traces went.
+    """
+    report = run_retention(seconds=_TURN_SECONDS)
+    if not report.finished:
+        retention.delay()
+    return report.traces

@@ -211,12 +211,11 @@ def reseal(by: Actor) -> int:
         after = entries[-1].pk
 
 
-def forget_originals(feature_id: UUID, before: date) -> int:
-    """Delete what was last seen before a day; returns how many. What was erased by hand is remembered as
-    erased.
+def forget_originals(feature_id: UUID, before: date, kept: Sequence[str] = ()) -> int:
+    """Delete what was last seen before a day, but for the tokens `kept`; returns how many. What was erased by hand
+    is remembered as erased.
     """
-    gone, _ = VaultEntry.objects.filter(
-        feature_id=feature_id, seen_on__lt=before, sealed__isnull=False
-    ).delete()
+    due = VaultEntry.objects.filter(feature_id=feature_id, seen_on__lt=before, sealed__isnull=False)
+    gone, _ = due.exclude(token__in=kept).delete()
     Reveal.objects.filter(feature_id=feature_id, at__lt=datetime.now(UTC) - timedelta(days=400)).delete()
     return gone

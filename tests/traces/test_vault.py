@@ -26,7 +26,8 @@ from tests.traces.test_api import body
 from traces.ingest import ingest_traces
 from traces.models import Reveal, Trace, VaultEntry
 from traces.queries import find_trace
-from traces.services import forget_expired, settle_dirty
+from traces.retention import run_retention
+from traces.services import settle_dirty
 from traces.vault import commitment, erase, kept_tokens, reseal, reveal, tokens_in
 
 ADDRESS = "someone.real@example.org"
@@ -118,7 +119,7 @@ def test_spans_older_than_the_policy_keeps_are_refused_and_later_deleted() -> No
     apply_policy(read_policy(text).document, text)
     late = ingest_traces(feature, body({"trace_id": "ee" * 16, **at}), "application/json")
     assert (late.stored, late.rejected) == (0, 2)
-    forget_expired()
+    run_retention()
     assert find_trace([feature], trace_id) is None
     assert find_trace([feature], young) is not None
     assert not Trace.objects.filter(feature=feature, trace_id=bytes.fromhex(trace_id)).exists()

@@ -35,11 +35,11 @@ class Inputs:
     """
 
     def __init__(self, cursor: CursorWrapper, keys: Sequence[TraceKey]) -> None:
-        self._spans = _bodies(cursor, "span", keys)
+        self._spans = _bodies(cursor, "all_span", keys)
         # A different body under a known ID is as much an input as the one that came first.
         for key, bodies in _bodies(cursor, "span_conflict", keys).items():
             self._spans[key] += bodies
-        self._events = _bodies(cursor, "log_event", keys)
+        self._events = _bodies(cursor, "all_log_event", keys)
         self.facts = _facts(cursor, keys)
         self.before = _before(cursor, keys)
 

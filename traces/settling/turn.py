@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from django.db import DatabaseError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
+from traces.retention import expired
 from traces.settling.inputs import Inputs, TraceKey, columns
 from traces.settling.judging import Judges
 from traces.settling.rows import Settled, write
@@ -33,14 +34,15 @@ def settle_dirty(limit: int = 200) -> int:
         keys: list[TraceKey] = [(bytes(trace_id), feature_id) for trace_id, feature_id in cursor.fetchall()]
         if not keys:
             return 0
+        past = expired(cursor, keys)
         inputs = Inputs(cursor, keys)
         judges = Judges(PriceList())
         settled: list[Settled] = []
         failed: list[TraceKey] = []
         gone: list[TraceKey] = []
         for key in keys:
-            if not inputs.has_any(key):
-                gone.append(key)  # only facts so far, or past retention
+            if key in past or not inputs.has_any(key):
+                gone.append(key)  # past retention, or only facts so far
                 continue
             try:
                 settled.append(_settle(key, inputs, judges))
