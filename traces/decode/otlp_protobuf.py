@@ -57,16 +57,19 @@ def logs(body: bytes, received_at: int) -> Iterator[RawLog | str]:
 
 
 def _span(span: OtlpSpan, scope: str, version: str, resource: dict[str, Json]) -> RawSpan:
+    parent_span_id = span.parent_span_id
+    # Most spans have neither a status nor events nor links: the fields are looked at once.
+    status = span.status if span.HasField("status") else None
     return RawSpan(
         trace_id=span.trace_id,
         span_id=span.span_id,
         # Some exporters write "no parent" as eight zero bytes.
-        parent_span_id=span.parent_span_id if any(span.parent_span_id) else None,
+        parent_span_id=parent_span_id if any(parent_span_id) else None,
         name=span.name,
         started_at=span.start_time_unix_nano,
         ended_at=span.end_time_unix_nano,
-        status=_STATUS.get(span.status.code, "unset"),  # type: ignore[arg-type]
-        status_message=span.status.message,
+        status=_STATUS.get(status.code, "unset") if status else "unset",  # type: ignore[arg-type]
+        status_message=status.message if status else "",
         attributes=_map(span.attributes),
         events=[
             {"name": event.name, "time": event.time_unix_nano, "attributes": _map(event.attributes)}
@@ -103,7 +106,12 @@ def _log(record: LogRecord, scope: str, resource: dict[str, Json], received_at: 
 
 
 def _map(pairs: Iterable[KeyValue], depth: int = 0) -> dict[str, Json]:
-    return {pair.key: _value(pair.value, depth) for pair in pairs}
+    found: dict[str, Json] = {}
+    for pair in pairs:
+        value = pair.value
+        # A text that says something is one: asking which field is set takes longer.
+        found[pair.key] = value.string_value or _value(value, depth)
+    return found
 
 
 _PLAIN: dict[str, Callable[[AnyValue], Json]] = {

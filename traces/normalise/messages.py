@@ -85,8 +85,46 @@ def _messages(value: Json, default: Role, level: int) -> list[Message]:
             *(_messages(parsed(system), "system", level + 1) if system else []),
             *_messages(parsed(inner), default, level + 1),
         ]
-    message = read_message(value, default)
+    message = _plain_message(value) or read_message(value, default)
     return [message] if message.parts else []
+
+
+_SPEAKERS: dict[str, Role] = {
+    "system": "system",
+    "developer": "developer",
+    "user": "user",
+    "assistant": "assistant",
+}
+
+
+def _plain_message(value: dict[str, Json]) -> Message | None:
+    """The commonest message, a role and text or parts of text, without looking for any other shape; None: look
+    closer.
+    """
+    said_by = value.get("role")
+    role = _SPEAKERS.get(said_by) if isinstance(said_by, str) else None
+    if role is None or len(value) != (3 if "finish_reason" in value else 2):
+        return None
+    content = value.get("parts", value.get("content"))
+    if isinstance(content, str):
+        if not content or "[" in content[:40]:
+            return None
+        return Message(role=role, parts=[Part(type="text", text=content)])
+    parts = _plain_parts(content) if isinstance(content, list) else None
+    return Message(role=role, parts=parts) if parts else None
+
+
+def _plain_parts(blocks: list[Json]) -> list[Part] | None:
+    """Blocks that are all nothing but text; None: look closer."""
+    parts: list[Part] = []
+    for block in blocks:
+        if not isinstance(block, dict) or len(block) != 2 or block.get("type") != "text":
+            return None
+        text = block.get("content", block.get("text"))
+        if not isinstance(text, str) or not text:
+            return None
+        parts.append(Part(type="text", text=text))
+    return parts
 
 
 def read_message(value: dict[str, Json], default: Role = "user") -> Message:
@@ -186,6 +224,8 @@ def read_parts(content: Json, level: int = 0) -> list[Part]:
     if content is None or content == "" or level > _LEVELS:
         return []
     if isinstance(content, list):
+        if parts := _plain_parts(content):
+            return parts
         return [part for item in content for part in read_parts(item, level + 1)]
     if not isinstance(content, dict):
         text = text_of(content)

@@ -28,8 +28,9 @@ _RESULT_EVENT = "query.result"
 
 
 def applies(reading: Reading) -> bool:
-    return reading.has_under(*_PREFIXES) or any(
-        str(event.get("name", "")).endswith(_RESULT_EVENT) for event in reading.events
+    return reading.has_under(*_PREFIXES) or (
+        bool(reading.events)
+        and any(str(event.get("name", "")).endswith(_RESULT_EVENT) for event in reading.events)
     )
 
 

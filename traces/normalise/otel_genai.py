@@ -29,9 +29,7 @@ _OPERATIONS: dict[str, Kind] = {
 
 
 def applies(reading: Reading) -> bool:
-    return reading.has_under("gen_ai.", "gcp.vertex.agent.") or any(
-        str(event.get("name", "")).startswith("gen_ai.") for event in reading.events
-    )
+    return reading.has_under("gen_ai.", "gcp.vertex.agent.") or reading.has_event("gen_ai.")
 
 
 def read(reading: Reading) -> None:
@@ -106,7 +104,7 @@ def _read_content(reading: Reading) -> None:
     reading.fill_definitions(list_of(reading.take("gen_ai.tool.definitions")))
     if reading.has_under("gcp.vertex.agent.llm_"):
         _read_request_and_response(reading)
-    if any(str(event.get("name", "")).startswith("gen_ai.") for event in reading.events):
+    if reading.has_event("gen_ai."):
         _read_span_events(reading)
     if reading.kind == "llm":
         reading.fill_input(read_messages(reading.take("gen_ai.prompt")))

@@ -6,18 +6,20 @@ from traces.normalise.messages import read_messages, said
 from traces.normalise.reading import Reading
 from traces.normalise.values import parsed, text_of
 
-_MARKS = (
-    "final_result",
-    "pydantic_ai.all_messages",
-    "all_messages_events",
-    "tool_arguments",
-    "tool_response",
-    "events",
+_MARKS = frozenset(
+    {
+        "final_result",
+        "pydantic_ai.all_messages",
+        "all_messages_events",
+        "tool_arguments",
+        "tool_response",
+        "events",
+    }
 )
 
 
 def applies(reading: Reading) -> bool:
-    return any(name in reading.left for name in _MARKS) or reading.has_under("gen_ai.aggregated_usage.")
+    return not _MARKS.isdisjoint(reading.left) or reading.has_under("gen_ai.aggregated_usage.")
 
 
 def read(reading: Reading) -> None:

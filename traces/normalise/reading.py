@@ -19,6 +19,8 @@ class Reading:
     def __init__(self, raw: RawSpan) -> None:
         self.raw = raw
         self.left = dict(raw.attributes)
+        # All names that came, one a line: says at once that nothing begins with a prefix.
+        self.names = "\n" + "\n".join(self.left)
         self.events = list(raw.events)
         self.kind: Kind | None = None
         self.calls_model: bool | None = None
@@ -48,30 +50,42 @@ class Reading:
     def take_text(self, *names: str) -> str | None:
         """As `take`, a text or a number as text; what is neither stays unclaimed."""
         found: str | None = None
+        left = self.left
         for name in names:
-            text = plain_text(self.left.get(name))
-            if text is not None:
-                del self.left[name]
+            if name in left and (text := plain_text(left[name])) is not None:
+                del left[name]
                 found = found or text
         return found
 
     def take_count(self, *names: str) -> int | None:
         """As `take`, a number of tokens; what is none stays unclaimed."""
         found: int | None = None
+        left = self.left
         for name in names:
-            count = count_of(self.left.get(name))
-            if count is not None:
-                del self.left[name]
+            if name in left and (count := count_of(left[name])) is not None:
+                del left[name]
                 found = count if found is None else found
         return found
 
     def take_under(self, prefix: str) -> dict[str, Json]:
         """All attributes whose names begin with the prefix, without it."""
+        if f"\n{prefix}" not in self.names:
+            return {}
         names = [name for name in self.left if name.startswith(prefix)]
         return {name[len(prefix) :]: self.left.pop(name) for name in names}
 
     def has_under(self, *prefixes: str) -> bool:
-        return any(name.startswith(prefixes) for name in self.left)
+        """Whether an attribute is left whose name begins with one of the prefixes."""
+        for prefix in prefixes:
+            if f"\n{prefix}" in self.names:
+                return any(name.startswith(prefixes) for name in self.left)
+        return False
+
+    def has_event(self, prefix: str) -> bool:
+        """Whether an event of the span has a name that begins so."""
+        return bool(self.events) and any(
+            str(event.get("name", "")).startswith(prefix) for event in self.events
+        )
 
     # --- filling -------------------------------------------------------------------------------------------
 
@@ -88,9 +102,10 @@ class Reading:
             self.kind = kind
 
     def fill_usage(self, **counts: int | None) -> None:
+        usage = self.usage
         for name, count in counts.items():
-            if count is not None and getattr(self.usage, name) is None:
-                setattr(self.usage, name, count)
+            if count is not None and getattr(usage, name) is None:
+                setattr(usage, name, count)
 
     def fill_claims(self, **claims: str | bool | None) -> None:
         for name, claim in claims.items():

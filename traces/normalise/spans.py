@@ -1,5 +1,6 @@
 """Normalise a span: the dialects' readers in their order, then what holds whoever spoke."""
 
+from functools import lru_cache
 from typing import Protocol, cast
 
 from traces.normalise import (
@@ -45,13 +46,47 @@ def normalise_span(raw: RawSpan) -> Span:
     """The span in the vocabulary; never raises, whatever its attributes are."""
     reading = Reading(raw)
     dialects = []
-    for name, reader in READERS:
+    # A reader may be chosen by an event too, and then it is no longer a matter of the names alone.
+    known = not raw.events and len(reading.names) <= _LONGEST_NAMES
+    for name, reader in _candidates(reading.names) if known else READERS:
         if reader.applies(reading):
             before = len(reading.left)
             reader.read(reading)
             if name != "claims" or len(reading.left) < before:
                 dialects.append(name)
     return _span(reading, dialects)
+
+
+_LONGEST_NAMES = 2000  # in characters: what is remembered is bounded
+
+
+@lru_cache(maxsize=2048)
+def _candidates(names: str) -> tuple[tuple[str, Reader], ...]:
+    """The readers that may have to do with a span of these attributes and no events: an emitter's spans have the
+    same few sets of names. Claiming attributes never makes a reader apply that did not.
+    """
+    probe = Reading(_NAMELESS)
+    probe.names = names
+    probe.left = dict.fromkeys(names.split("\n"))
+    return tuple((name, reader) for name, reader in READERS if reader.applies(probe))
+
+
+_NAMELESS = RawSpan(
+    trace_id=bytes(16),
+    span_id=bytes(8),
+    parent_span_id=None,
+    name="",
+    started_at=0,
+    ended_at=0,
+    status="unset",
+    status_message="",
+    attributes={},
+    events=[],
+    links=[],
+    scope="",
+    scope_version="",
+    resource={},
+)
 
 
 def _span(reading: Reading, dialects: list[str]) -> Span:
@@ -80,7 +115,10 @@ def _span(reading: Reading, dialects: list[str]) -> Span:
         tool_call_id=reading.tool_call_id,
         claims=reading.claims,
         content=reading.content,
-        attributes={name: without_vectors(value) for name, value in reading.left.items()},
+        attributes={
+            name: value if type(value) is str else without_vectors(value)
+            for name, value in reading.left.items()
+        },
         events=reading.events,
         links=raw.links,
         resource=raw.resource,
