@@ -36,7 +36,11 @@ INGEST_THREADS = env.int("CLEARANCE_INGEST_THREADS", 4)
 INGEST_MAX_WAITING = env.int("CLEARANCE_INGEST_MAX_WAITING", 256)
 # Bodies one key may have under way at once in one web process.
 INGEST_MAX_WAITING_PER_KEY = env.int("CLEARANCE_INGEST_MAX_WAITING_PER_KEY", 128)
-# Requests of one key a minute in one web process; as many may come at once.
+# Bytes of bodies that wait or are in hand in one web process, and how large an unpacked body may be that is worked on
+# beside others: a larger one is alone.
+INGEST_MAX_WAITING_BYTES = env.int("CLEARANCE_INGEST_MAX_WAITING_BYTES", 128 * 1024 * 1024)
+INGEST_LARGE_BYTES = 8 * 1024 * 1024
+# Requests of one key a minute, over all web processes of the machine; as many may come at once.
 KEY_REQUESTS_PER_MINUTE = env.int("CLEARANCE_KEY_REQUESTS_PER_MINUTE", 30_000)
 RETENTION_DAYS = env.int("CLEARANCE_RETENTION_DAYS", 90)
 

@@ -35,6 +35,7 @@ class Product:
     state: StateFolder
     address: Address
     env: Mapping[str, str]
+    web_processes: int
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str]) -> Product:
@@ -56,6 +57,7 @@ class Product:
                 "CLEARANCE_RUN": hashlib.sha256(os.fsencode(state.path.resolve())).hexdigest()[:16],
                 "PYTHONUNBUFFERED": "1",
             },
+            _web_processes(env),
         )
 
     @property
@@ -67,11 +69,15 @@ class Product:
         """A part that is a Python program of this project."""
         return Part(name=name, argv=(sys.executable, *arguments), env={**self.env, **env}, cwd=ROOT)
 
-    def web(self, listening: socket.socket) -> Part:
-        """The web process, on a socket that was made for it."""
+    def web(self, listening: socket.socket) -> list[Part]:
+        """The web processes, on a socket that was made for them: whichever is free takes the next connection."""
+        names = [f"web {n}" for n in range(1, self.web_processes + 1)]
+        return [self._web(listening, name if len(names) > 1 else "web") for name in names]
+
+    def _web(self, listening: socket.socket, name: str) -> Part:
         number = listening.fileno()
         return Part(
-            name="web",
+            name=name,
             argv=(
                 *(sys.executable, "-m", "uvicorn", "config.asgi:application", "--fd", str(number)),
                 *("--lifespan", "off", "--no-access-log", "--no-server-header", "--no-use-colors"),
@@ -116,6 +122,16 @@ class Product:
             raise Refused(f"Processes of an earlier start do not end, not even by SIGKILL: {left}.")
 
 
+def _web_processes(env: Mapping[str, str]) -> int:
+    """How many share the socket: `CLEARANCE_WEB_PROCESSES`, else one for each core, from two to four. Raises
+    `Refused`.
+    """
+    written = env.get("CLEARANCE_WEB_PROCESSES") or str(min(max(os.cpu_count() or 2, 2), 4))
+    if not (written.isascii() and written.isdigit() and 0 < int(written) <= 64):
+        raise Refused(f"CLEARANCE_WEB_PROCESSES must be a number from 1 to 64, not {written!r}.")
+    return int(written)
+
+
 def run(env: Mapping[str, str], console: Console, *, demo: bool = False) -> None:
     """Run the whole product until a signal ends it. Raises `RuntimeFault` when it cannot start or go on."""
     product = Product.from_environment(env)
@@ -132,7 +148,8 @@ def run(env: Mapping[str, str], console: Console, *, demo: bool = False) -> None
             )
             if demo:
                 _run(group, product.python("demo", "manage.py", "demo", "load"))
-            group.start(product.web(listening))
+            for web in product.web(listening):
+                group.start(web)
             group.start(product.worker())
             group.start(product.beat())
             ready = Readiness(product.address)

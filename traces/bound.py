@@ -13,6 +13,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import MutableMapping
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
@@ -40,6 +41,7 @@ _QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NO_BRACKET = re.compile(rb"[^\[\]{}]+")
 _BRACKETS = {**dict.fromkeys(b"{[", 1), **dict.fromkeys(b"}]", -1)}
 _NO_CLAIMS = Claims()
+_LONGEST_KEY = 64  # characters of a key that is remembered
 
 
 def clean_text(text: str) -> str:
@@ -80,6 +82,12 @@ def _media(text: str) -> dict[str, Json] | None:
     return {"mime_type": mime, "bytes": size, "sha256": hashlib.sha256(payload.encode()).hexdigest()}
 
 
+@lru_cache(maxsize=8192)
+def _is_harmless(key: str, redactor: Redactor) -> bool:
+    """Whether a key is stored as it is. Keys are the same few thousand again and again."""
+    return clean_text(key) == key and redactor.redact_text(key) == (key, {})
+
+
 class _Work:
     """One span's passage: redaction findings and whether anything was cut are gathered on the way."""
 
@@ -97,6 +105,11 @@ class _Work:
         if found:
             self.found += found
         return redacted
+
+    def key(self, key: str) -> str:
+        if len(key) <= _LONGEST_KEY and _is_harmless(key, self.redactor):
+            return key
+        return self.text(key)
 
     def maybe(self, text: str | None) -> str | None:
         return None if text is None else self.text(text)
@@ -135,13 +148,13 @@ class _Work:
             self.cut = True
             return "\u2026 [too deep or too many values]"
         if isinstance(value, dict):
-            return {self.text(str(key)): self.json(inner, depth + 1) for key, inner in value.items()}
+            return {self.key(str(key)): self.json(inner, depth + 1) for key, inner in value.items()}
         if isinstance(value, list | tuple):
             return [self.json(inner, depth + 1) for inner in value]
         return self.text(str(value))
 
     def mapping(self, value: dict[str, Json]) -> dict[str, Json]:
-        return {self.text(key): self.json(inner, 1) for key, inner in value.items()}
+        return {self.key(key): self.json(inner, 1) for key, inner in value.items()}
 
     def message(self, message: Message) -> None:
         for part in message.parts:
@@ -323,10 +336,10 @@ def make_storable(
 
 def _claims(span: Span, work: _Work) -> None:
     claims = span.claims
-    for field in msgspec.structs.fields(claims):
-        value: Any = getattr(claims, field.name)
+    for name in Claims.__struct_fields__:
+        value: Any = getattr(claims, name)
         if isinstance(value, str):
-            setattr(claims, field.name, cut_text(work.text(value), _CLAIM_BYTES)[0])
+            setattr(claims, name, cut_text(work.text(value), _CLAIM_BYTES)[0])
     if claims.segments is not None:
         claims.segments = {
             cut_text(work.text(name), _SEGMENT_NAME_BYTES)[0]: cut_text(work.text(value), _CLAIM_BYTES)[0]

@@ -3,8 +3,10 @@
 Acknowledged means committed: the answer is made after the transaction.
 """
 
+import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
@@ -37,6 +39,9 @@ _DAY_NS = 86_400 * _NS
 # again.
 _STATEMENT_TIMEOUT = "15s"
 
+# What a large body is decoded to takes several times its size: one at a time in a process.
+_one_large_body = threading.Lock()
+
 Refused = (DecodeError, TooLarge, UnsupportedEncoding, UnsupportedMediaType)
 
 
@@ -63,30 +68,33 @@ def ingest(signal: Signal, feature_id: UUID, body: bytes, content_type: str, enc
     earliest, latest = started - retention_days(policy) * _DAY_NS, started + _DAY_NS
     originals: dict[str, str] | None = {} if policy and policy.traces.pii == "tokenise" else None
     work = _traces if signal == "traces" else _logs
-    try:
-        plain = inflate(body, encoding, settings.INGEST_MAX_UNPACKED_BYTES)
-        accepted, rejected, store = work(
-            feature_id, plain, content_type, (earliest, latest, started), policy, originals
-        )
-    except Refused as error:
-        _note(feature_id, signal, 0, 0, str(error))
-        raise
-    reason = _reasons(rejected)
+    with ExitStack() as held:
+        try:
+            plain = inflate(body, encoding, settings.INGEST_MAX_UNPACKED_BYTES)
+            if len(plain) > settings.INGEST_LARGE_BYTES:
+                held.enter_context(_one_large_body)
+            accepted, rejected, store = work(
+                feature_id, plain, content_type, (earliest, latest, started), policy, originals
+            )
+        except Refused as error:
+            _note(feature_id, signal, 0, 0, str(error))
+            raise
+        reason = _reasons(rejected)
 
-    def commit(anew: bool) -> int:
-        with transaction.atomic():
-            with connection.cursor() as cursor:
-                cursor.execute(f"SET LOCAL statement_timeout = '{_STATEMENT_TIMEOUT}'")
-            stored = store(anew)
-            if originals:
-                keep_originals(feature_id, originals)
-            _note(feature_id, signal, accepted, len(rejected), reason)
-        return stored
+        def commit(*, anew: bool) -> int:
+            with transaction.atomic():
+                with connection.cursor() as cursor:
+                    cursor.execute(f"SET LOCAL statement_timeout = '{_STATEMENT_TIMEOUT}'")
+                stored = store(anew)
+                if originals:
+                    keep_originals(feature_id, originals)
+                _note(feature_id, signal, accepted, len(rejected), reason)
+            return stored
 
-    try:
-        stored = commit(anew=True)
-    except AlreadyKnown:
-        stored = commit(anew=False)
+        try:
+            stored = commit(anew=True)
+        except AlreadyKnown:
+            stored = commit(anew=False)
     return Receipt(accepted, stored, len(rejected), reason)
 
 

@@ -64,6 +64,7 @@ class OtlpReceiver:
         self.application = application
         self.threads = ThreadPoolExecutor(settings.INGEST_THREADS, thread_name_prefix="ingest")
         self.waiting = 0
+        self.waiting_bytes = 0
         self.waiting_by_key: Counter[UUID] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -103,14 +104,46 @@ class OtlpReceiver:
             raise Refusal(429, "Too many exports of this key are under way; try again.", 1)
         self.waiting += 1
         self.waiting_by_key[key_id] += 1
+        sizes: list[int] = []
         try:
-            body = await _read(receive, headers.get("content-length"))
+            body = await self._read(receive, headers.get("content-length"), sizes)
             return await self._run(_ingest, signal, feature_id, body, content_type, encoding)
         finally:
             self.waiting -= 1
+            self.waiting_bytes -= sum(sizes)
             self.waiting_by_key[key_id] -= 1
             if not self.waiting_by_key[key_id]:
                 del self.waiting_by_key[key_id]
+
+    async def _read(self, receive: Receive, declared: str | None, sizes: list[int]) -> bytes:
+        """The body, never more than the limit of it; `sizes` takes what it adds to `waiting_bytes`. Refusal 413, 429
+        when all that waits is too much, 408 for one that does not come.
+        """
+        limit = settings.INGEST_MAX_BODY_BYTES
+        too_large = Refusal(413, f"The body is over {limit} bytes; send smaller batches.")
+        if declared is not None and declared.isdigit() and int(declared) > limit:
+            raise too_large
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(_READ_SECONDS):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise Refusal(400, "The connection ended before the body did.")
+                    chunk = message.get("body", b"")
+                    size += len(chunk)
+                    sizes.append(len(chunk))
+                    self.waiting_bytes += len(chunk)
+                    if size > limit:
+                        raise too_large
+                    if self.waiting_bytes > settings.INGEST_MAX_WAITING_BYTES:
+                        raise Refusal(429, "Too much is waiting to be stored; try again.", 1)
+                    chunks.append(chunk)
+                    if not message.get("more_body", False):
+                        return b"".join(chunks)
+        except TimeoutError as error:
+            raise Refusal(408, f"The body did not come within {_READ_SECONDS:.0f} s.") from error
 
     async def _run(self, work: Callable[..., T], *args: object) -> T:
         """Run blocking work in the ingest threads; what the database cannot do now is a 503 that the SDK
@@ -169,31 +202,6 @@ def _ingest(
     signal: Signal, feature_id: UUID, body: bytes, content_type: str, encoding: str | None
 ) -> Receipt:
     return ingest(signal, feature_id, body, content_type, encoding)
-
-
-async def _read(receive: Receive, declared: str | None) -> bytes:
-    """The body, never more than the limit of it. Refusal 413, 408 for one that does not come."""
-    limit = settings.INGEST_MAX_BODY_BYTES
-    too_large = Refusal(413, f"The body is over {limit} bytes; send smaller batches.")
-    if declared is not None and declared.isdigit() and int(declared) > limit:
-        raise too_large
-    chunks: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(_READ_SECONDS):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Refusal(400, "The connection ended before the body did.")
-                chunk = message.get("body", b"")
-                size += len(chunk)
-                if size > limit:
-                    raise too_large
-                chunks.append(chunk)
-                if not message.get("more_body", False):
-                    return b"".join(chunks)
-    except TimeoutError as error:
-        raise Refusal(408, f"The body did not come within {_READ_SECONDS:.0f} s.") from error
 
 
 async def _answer(
