@@ -1,4 +1,6 @@
-"""Export bodies as an SDK sends them: agents' traces of six spans of about 1.3 kB, 510 spans a body."""
+"""Export bodies as an SDK sends them: agents' traces of six spans of about 1.3 kB, 510 spans a body. One in six
+spans can hold personal data.
+"""
 
 import json
 import os
@@ -33,13 +35,36 @@ def _message(role: str, text: str) -> str:
     return json.dumps([{"role": role, "parts": [{"type": "text", "content": text}]}])
 
 
-def make_bodies(count: int, seed: int = 7) -> list[bytes]:
-    """`count` ExportTraceServiceRequests in protobuf with fresh IDs, all within the last minutes."""
+def make_bodies(count: int, seed: int = 7, *, personal: bool = False) -> list[bytes]:
+    """`count` ExportTraceServiceRequests in protobuf with fresh IDs, all within the last minutes; with `personal`,
+    a customer's address and telephone number in one of six spans.
+    """
     chance = random.Random(seed)
-    return [_body(chance) for _ in range(count)]
+    return [_body(chance, personal=personal) for _ in range(count)]
 
 
-def _body(chance: random.Random) -> bytes:
+def renewed(body: bytes) -> bytes:
+    """The same body with other IDs, started now: what never sends anything twice."""
+    request = ExportTraceServiceRequest.FromString(body)
+    now = time.time_ns()
+    ids: dict[bytes, bytes] = {b"": b""}
+    for group in request.resource_spans:
+        for scope in group.scope_spans:
+            for span in scope.spans:
+                span.trace_id = ids.setdefault(span.trace_id, os.urandom(16))
+                span.span_id = ids.setdefault(span.span_id, os.urandom(8))
+                span.parent_span_id = ids[span.parent_span_id]
+                lasts = span.end_time_unix_nano - span.start_time_unix_nano
+                span.start_time_unix_nano, span.end_time_unix_nano = now - lasts, now
+    return request.SerializeToString()
+
+
+def _customer(chance: random.Random) -> str:
+    number = chance.randrange(10**6)
+    return f"customer{number}@mail.example, +1 202 555 01{number % 100:02d}"
+
+
+def _body(chance: random.Random, *, personal: bool) -> bytes:
     request = ExportTraceServiceRequest()
     group = request.resource_spans.add()
     service = group.resource.attributes.add(key="service.name")
@@ -65,6 +90,7 @@ def _body(chance: random.Random) -> bytes:
                 start_time_unix_nano=start + n * _NS // 2,
                 end_time_unix_nano=start + (n + 1) * _NS // 2,
             )
+            who = _customer(chance) if personal and n == 2 else ""
             if n % 2:
                 span.name = "execute_tool lookup_order"
                 _set(
@@ -84,7 +110,7 @@ def _body(chance: random.Random) -> bytes:
                     gen_ai__usage__input_tokens=chance.randrange(2000),
                     gen_ai__usage__output_tokens=chance.randrange(200),
                     gen_ai__system_instructions=json.dumps([{"type": "text", "content": _text(chance, 40)}]),
-                    gen_ai__input__messages=_message("user", _text(chance, 90)),
+                    gen_ai__input__messages=_message("user", f"{who} {_text(chance, 90)}".strip()),
                     gen_ai__output__messages=_message("assistant", _text(chance, 40)),
                 )
     return request.SerializeToString()
