@@ -697,3 +697,55 @@ def test_unknown_attributes_travel_whole_through_decoding() -> None:
     }
     decoded = decode_traces(json.dumps(body).encode(), "application/json", **FOREVER)
     assert normalise_span(decoded.items[0]).attributes == {"mine": {"a": 9}}
+
+
+def test_a_library_nobody_knows_is_read_by_how_its_names_end() -> None:
+    call = read(
+        {
+            "mlflow.spanType": '"CHAT_MODEL"',
+            "mlflow.spanInputs": json.dumps({"model": "m", "messages": json.loads(CHAT)}),
+            "mlflow.spanOutputs": json.dumps(
+                {"choices": [{"message": {"role": "assistant", "content": "yes"}}]}
+            ),
+            "mlflow.chat.tokenUsage": json.dumps({"input_tokens": 11, "output_tokens": 7}),
+        }
+    )
+    assert (call.kind, call.calls_model, call.model_asked) == ("llm", True, "m")
+    assert shown(call.content.input) == EXPECTED
+    assert shown(call.content.output) == [("assistant", ["yes"])]
+    assert (call.usage.input, call.usage.output) == (11, 7)
+    assert call.attributes == {}
+
+    tool = read(
+        {"some.span.kind": "tool", "some.input": '{"order": 3}', "some.output": '{"ok": true}'}, name="look"
+    )
+    assert (tool.kind, tool.tool_name) == ("tool", "look")
+    assert (tool.content.arguments, tool.content.result) == ({"order": 3}, {"ok": True})
+
+    found = read(
+        {"x.run_type": "retriever", "x.inputs": "where?", "x.outputs": '[{"id": "kb-1", "text": "here"}]'}
+    )
+    assert found.kind == "retriever"
+    assert [document.id for document in found.content.documents or []] == ["kb-1"]
+    assert found.content.input_text == "where?"
+
+
+def test_what_a_call_was_asked_is_found_beside_the_conventions() -> None:
+    call = read(
+        {
+            "gen_ai.request.model": "m",
+            "gen_ai.response.model": "m-1",
+            "request_data": json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}]}),
+            "response_data": json.dumps(
+                {"message": {"role": "assistant", "content": "yes"}, "usage": {"prompt_tokens": 2}}
+            ),
+        }
+    )
+    assert (call.kind, call.model_answered, call.usage.input) == ("llm", "m-1", 2)
+    assert shown(call.content.input) == [("user", ["hi"])]
+    assert shown(call.content.output) == [("assistant", ["yes"])]
+
+
+def test_a_kind_of_the_transport_is_no_kind_of_ours() -> None:
+    server = read({"span.kind": "server", "http.input": "x"})
+    assert (server.kind, server.attributes) == ("other", {"span.kind": "server", "http.input": "x"})

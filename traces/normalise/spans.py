@@ -10,6 +10,7 @@ from traces.normalise import (
     openllmetry,
     otel_genai,
     pydantic_ai,
+    unfamiliar,
     vercel_ai,
 )
 from traces.normalise.reading import Reading
@@ -38,6 +39,7 @@ READERS: tuple[tuple[str, Reader], ...] = tuple(
         ("openllmetry", openllmetry),
         ("pydantic_ai", pydantic_ai),
         ("otel_genai", otel_genai),
+        ("unfamiliar", unfamiliar),
     )
 )
 
@@ -52,11 +54,13 @@ def normalise_span(raw: RawSpan) -> Span:
         if reader.applies(reading):
             before = len(reading.left)
             reader.read(reading)
-            if name != "claims" or len(reading.left) < before:
+            if name not in _QUIET or len(reading.left) < before:
                 dialects.append(name)
     return _span(reading, dialects)
 
 
+# Readers that are no dialect of a span unless they claimed something.
+_QUIET = frozenset({"claims", "unfamiliar"})
 _LONGEST_NAMES = 2000  # in characters: what is remembered is bounded
 
 
