@@ -28,7 +28,7 @@ class Part:
 
     `stop_signals` are sent one after the other, `patience` seconds apart, before SIGKILL; the first is also
     what the kernel sends when the supervisor dies. `before` runs before each start, the first and every later
-    one.
+    one. `nice` is how much it steps back for the others when the processor is short (nice(2)).
     """
 
     name: str
@@ -39,6 +39,7 @@ class Part:
     cwd: Path | None = None
     account: Account | None = None
     pass_fds: tuple[int, ...] = ()
+    nice: int = 0
     before: Callable[[], None] | None = field(default=None, compare=False)
 
 
@@ -47,6 +48,13 @@ def spawn(part: Part) -> subprocess.Popen[bytes]:
     (`die_with_parent`).
     """
     account = part.account
+    die_with_us = die_with_parent(part.stop_signals[0])
+
+    def arrange() -> None:
+        die_with_us()
+        if part.nice:
+            os.nice(part.nice)
+
     return subprocess.Popen(
         part.argv,
         stdin=subprocess.DEVNULL,
@@ -61,7 +69,7 @@ def spawn(part: Part) -> subprocess.Popen[bytes]:
         group=account.gid if account else None,
         extra_groups=[] if account else None,
         umask=0o077,
-        preexec_fn=die_with_parent(part.stop_signals[0]),
+        preexec_fn=arrange,
     )
 
 

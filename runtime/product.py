@@ -92,14 +92,15 @@ class Product:
 
     def worker(self) -> Part:
         """The worker with its two processes. It is given two seconds to end: what it has in hand is a
-        transaction, and what is to be done stands in the database.
+        transaction, and what is to be done stands in the database. It steps back for web: what is sent is
+        acknowledged and pages answer first, then is settled.
         """
         started = self.python(
             "worker",
             *("-m", "celery", "-A", "config", "--quiet", "worker", "--loglevel", "warning"),
             *("--concurrency", "2", "--without-gossip", "--without-mingle", "--without-heartbeat"),
         )
-        return replace(started, patience=2.0)
+        return replace(started, patience=2.0, nice=5)
 
     def beat(self) -> Part:
         """The clock that announces the periodic tasks."""
