@@ -8,6 +8,7 @@ ends of the window - from the trace rows.
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from features.models import Feature
 from traces.histogram import Histogram
 from traces.retention import kept_from
 from traces.statistics import Rate, rate_of
-from traces.sums import COUNTS, DIMENSIONS, HISTOGRAMS, sums_of_traces
+from traces.sums import COUNTS, HISTOGRAMS, sums_of_traces
 
 __all__ = [
     "STEPS",
@@ -31,6 +32,7 @@ __all__ = [
     "Spent",
     "Step",
     "UnknownGrouping",
+    "last_seen",
     "metric_report",
     "metrics",
     "metrics_of",
@@ -97,6 +99,7 @@ class MetricGroup(msgspec.Struct, frozen=True):
     escalation: Rate
     retry: Rate
     completeness: Rate
+    failed: Rate
     over_context_budget: Rate
     latency_seconds: Quantiles
     waiting_seconds: Quantiles
@@ -127,16 +130,23 @@ class Report(msgspec.Struct, frozen=True):
     variant_points: dict[str, list[SeriesPoint]]
 
 
-def metrics(feature: Feature, start: datetime, end: datetime, by: Sequence[str] = ()) -> list[MetricGroup]:
+def metrics(
+    feature: Feature,
+    start: datetime,
+    end: datetime,
+    by: Sequence[str] = (),
+    quantiles: int = len(HISTOGRAMS),
+) -> list[MetricGroup]:
     """The metrics of the traces that started in [start, end), one group for each value of `by`: `variant`, and one of
     `model`, `tool`, `version`, `segment.<name>`, under each value of which a trace counts once.
 
+    `quantiles`: how many of latency, waiting and context are wanted, in this order; the others are left empty.
     Without `by` always exactly one group. By tool, tool failures are those of that tool, and retries are not known.
     Raises UnknownGrouping.
     """
     dimension = _dimension(by)
     groups: dict[tuple[str, ...], _Sums] = {} if by else {(): _Sums()}
-    for row in _rows([feature.pk], dimension, start, end, "day"):
+    for row in _rows([feature.pk], dimension, start, end, "day", quantiles):
         key = tuple(row.variant if name == "variant" else row.value for name in by)
         groups.setdefault(key, _Sums()).add(row)
     return [groups[key].group(dict(zip(by, key, strict=True)), dimension) for key in sorted(groups)]
@@ -145,21 +155,32 @@ def metrics(feature: Feature, start: datetime, end: datetime, by: Sequence[str] 
 def metrics_of(
     features: Sequence[Feature], start: datetime, end: datetime, step: Step
 ) -> dict[UUID, tuple[MetricGroup, list[SeriesPoint]]]:
-    """The metrics of several features and their steps, in one statement."""
+    """The metrics of several features and their steps, in one statement; of quantiles only the latency's."""
     sums: dict[UUID, dict[datetime, _Sums]] = {feature.pk: {} for feature in features}
-    for row in _rows(list(sums), "", start, end, step):
+    for row in _rows(list(sums), "", start, end, step, 1):
         sums[row.feature_id].setdefault(_floor(row.at, step), _Sums()).add(row)
     return {pk: (_total(steps).group({}), _points(steps, start, end, step)) for pk, steps in sums.items()}
 
 
+def last_seen(features: Sequence[Feature]) -> dict[UUID, datetime]:
+    """When the latest trace of each feature started; features without one are left out."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT f, (SELECT max(started_at) FROM trace WHERE feature_id = f) FROM unnest(%s::uuid[]) AS k (f)",
+            [[feature.pk for feature in features]],
+        )
+        return {pk: at for pk, at in cursor.fetchall() if at is not None}
+
+
 def metric_report(feature: Feature, start: datetime, end: datetime, step: Step) -> Report:
     """The metrics over [start, end) and by step (UTC), every step present, also the empty ones (n = 0)."""
-    everything: dict[datetime, _Sums] = {}
     variants: dict[str, dict[datetime, _Sums]] = {}
     for row in _rows([feature.pk], "", start, end, step):
-        at = _floor(row.at, step)
-        everything.setdefault(at, _Sums()).add(row)
-        variants.setdefault(row.variant, {}).setdefault(at, _Sums()).add(row)
+        variants.setdefault(row.variant, {}).setdefault(_floor(row.at, step), _Sums()).add(row)
+    everything: dict[datetime, _Sums] = {}
+    for steps in variants.values():
+        for at, sums in steps.items():
+            everything.setdefault(at, _Sums()).merge(sums)
     return Report(
         total=_total(everything).group({}),
         points=_points(everything, start, end, step),
@@ -196,7 +217,9 @@ class _Row(msgspec.Struct, frozen=True):
     variant: str
     value: str
     counts: tuple[Any, ...]
-    histograms: tuple[list[int], ...]
+    histograms: tuple[
+        list[int], ...
+    ]  # a pair of arrays for each of those asked for, in the order of HISTOGRAMS
 
 
 class _Sums:
@@ -208,8 +231,10 @@ class _Sums:
 
     def add(self, row: _Row) -> None:
         self.counts = [mine + more for mine, more in zip(self.counts, row.counts, strict=True)]
-        for kind, mine in enumerate(self.histograms):
-            mine.add(row.histograms[2 * kind], row.histograms[2 * kind + 1])
+        for mine, buckets, counts in zip(
+            self.histograms, row.histograms[::2], row.histograms[1::2], strict=False
+        ):
+            mine.add(buckets, counts)
 
     def merge(self, other: "_Sums") -> None:
         self.counts = [mine + more for mine, more in zip(self.counts, other.counts, strict=True)]
@@ -236,6 +261,7 @@ class _Sums:
             escalation=rate_of(c["escalated"], n),
             retry=_rate(c["retries"], calls),
             completeness=rate_of(c["complete"], n),
+            failed=rate_of(c["failed"], n),
             over_context_budget=_rate(c["over_budget_calls"], c["budgeted_calls"]),
             latency_seconds=_quantiles(latency, 1e-9),
             waiting_seconds=_quantiles(waiting, 1e-9),
@@ -298,7 +324,12 @@ def _points(
 
 
 def _rows(
-    features: Sequence[UUID], dimension: str, start: datetime, end: datetime, coarsest: Step
+    features: Sequence[UUID],
+    dimension: str,
+    start: datetime,
+    end: datetime,
+    coarsest: Step,
+    quantiles: int = 3,
 ) -> list[_Row]:
     """What covers [start, end) exactly once; no row is longer than a step of `coarsest` or leaves one. Of days past
     retention only held traces are left: they are no figure, and left out.
@@ -308,7 +339,7 @@ def _rows(
     kind = "segment" if dimension.startswith(_SEGMENT) else dimension
     with connection.cursor() as cursor:
         cursor.execute(
-            _STATEMENTS[kind],
+            _statement(kind, quantiles),
             {"features": list(features), "dimension": dimension, "start": start, "end": end, **borders},
         )
         width = len(COUNTS)
@@ -346,21 +377,19 @@ def _borders(start: datetime, end: datetime, coarsest: Step) -> dict[str, dateti
     return borders
 
 
-_MEASURES: Final = ", ".join(
-    [*COUNTS, *(f"{name}_{part}" for name in HISTOGRAMS for part in ("buckets", "counts"))]
-)
-
-
-def _below(step: str, dirty: str) -> str:
+def _below(step: str, dirty: str, measures: str) -> str:
     """The rollups of `step` in the ranges where no longer step could be taken."""
     return f"""
-    SELECT p.feature_id, p.{step}, p.variant, p.value, {_MEASURES} FROM {step}_ranges AS x CROSS JOIN LATERAL (
+    SELECT p.feature_id, p.{step}, p.variant, p.value, {measures} FROM {step}_ranges AS x CROSS JOIN LATERAL (
         SELECT * FROM rollup_{step} WHERE feature_id = x.feature_id AND dimension = %(dimension)s
         AND {step} >= x.lo AND {step} < x.hi OFFSET 0
     ) AS p WHERE NOT EXISTS (SELECT FROM {dirty} AS d WHERE d.feature_id = p.feature_id AND d.at = p.{step})"""
 
 
-def _statement(kind: str) -> str:
+@cache
+def _statement(kind: str, quantiles: int) -> str:
+    arrays = [f"{name}_{part}" for name in HISTOGRAMS[:quantiles] for part in ("buckets", "counts")]
+    measures = ", ".join([*COUNTS, *arrays])
     return f"""
 WITH wanted AS MATERIALIZED (SELECT unnest(%(features)s::uuid[]) AS feature_id),
 marked AS MATERIALIZED (
@@ -396,13 +425,10 @@ ranges AS MATERIALIZED (
     UNION ALL SELECT feature_id, at, at, at + interval '1 minute' FROM dirty_minutes
 ),
 {sums_of_traces("ranges", [kind])}
-SELECT feature_id, at, variant, value, {_MEASURES} FROM summed WHERE dimension = %(dimension)s
+SELECT feature_id, at, variant, value, {measures} FROM summed WHERE dimension = %(dimension)s
 UNION ALL
-SELECT feature_id, day, variant, value, {_MEASURES} FROM rollup_day AS p
+SELECT feature_id, day, variant, value, {measures} FROM rollup_day AS p
 WHERE feature_id = ANY(%(features)s::uuid[]) AND dimension = %(dimension)s AND day >= %(d0)s AND day < %(d1)s
     AND NOT EXISTS (SELECT FROM dirty_days AS d WHERE d.feature_id = p.feature_id AND d.at = p.day)
-UNION ALL {_below("hour", "dirty_hours")}
-UNION ALL {_below("minute", "dirty_minutes")}"""
-
-
-_STATEMENTS: Final = {kind: _statement(kind) for kind in DIMENSIONS}
+UNION ALL {_below("hour", "dirty_hours", measures)}
+UNION ALL {_below("minute", "dirty_minutes", measures)}"""

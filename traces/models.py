@@ -80,6 +80,12 @@ class Trace(models.Model):
             # Neighbours of a trace.
             models.Index(fields=["feature", "session_id", "-started_at"], name="trace_by_session"),
             models.Index(fields=["feature", "user_id", "-started_at"], name="trace_by_user"),
+            # The dashboard's latest failures.
+            models.Index(
+                fields=["feature", "-started_at", "-trace_id"],
+                name="trace_failed_by_time",
+                condition=models.Q(outcome="failed"),
+            ),
             # Neighbours with the same error.
             models.Index(
                 fields=["feature", "error_signature", "-started_at"],

@@ -1,7 +1,7 @@
 """What this room adds to pages of others: lines of the navigation, columns of the board, the overview."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -9,7 +9,6 @@ from django.http import HttpRequest
 
 from features.models import Feature
 from features.policy import active_policy
-from features.problems import BadField
 from features.queries import roles_on
 from features.registry import (
     BoardPart,
@@ -23,17 +22,14 @@ from features.registry import (
     register_settings_panel,
 )
 from features.window import Window
+from traces.dashboard import begun, dashboard, read_step
 from traces.filters import traces_url
-from traces.metrics import STEPS, MetricGroup, SeriesPoint, Step, metric_report, metrics_of
+from traces.marks import policies_activated, register_marks, versions_first_seen
+from traces.metrics import STEPS, MetricGroup, last_seen, metrics_of
 from traces.models import VaultEntry
-from traces.plots import overview_plots
-from traces.queries import TraceFilter, first_trace_at, last_trace_at, list_traces
+from traces.queries import first_trace_at
 
 __all__ = ["register"]
-
-_HOURLY_UP_TO = timedelta(hours=49)
-_MOST_STEPS = 800
-_FAILURES = 8
 
 _COLUMNS = (
     Column("Requests"),
@@ -62,7 +58,8 @@ def register() -> None:
     register_nav(NavItem("feature", "Send traces", "start", 900))
     register_board_part(BoardPart("traces", 100, _COLUMNS, "traces/board_cells.html", _board_rows))
     register_overview_panel(OverviewPanel("metrics", 100, "traces/overview_metrics.html", _overview))
-    register_overview_panel(OverviewPanel("failures", 200, "traces/overview_failures.html", _failures))
+    register_marks("versions", versions_first_seen)
+    register_marks("policies", policies_activated)
     register_settings_panel(SettingsPanel("vault", 100, "traces/settings_vault.html", _vault))
 
 
@@ -84,59 +81,26 @@ def figure_urls(feature: Feature, window: Window) -> dict[str, str]:
     }
 
 
-def default_step(window: Window) -> Step:
-    """Hours for a window of two days or less, else days."""
-    now = datetime.now(UTC)
-    return "hour" if min(window.end, now) - window.start <= _HOURLY_UP_TO else "day"
-
-
-def begun(points: Sequence[SeriesPoint]) -> list[SeriesPoint]:
-    """A series without the empty steps that have not begun yet."""
-    now = datetime.now(UTC)
-    return [point for point in points if point.start <= now or point.group.requests]
-
-
 def _board_rows(features: Sequence[Feature], window: Window) -> Mapping[UUID, BoardRow]:
-    found = metrics_of(features, window.start, window.end, default_step(window))
+    found = metrics_of(features, window.start, window.end, read_step("", window))
+    last = last_seen(features)
     rows = {}
     for feature in features:
         group, points = found[feature.pk]
         rows[feature.pk] = BoardRow(
             group=group,
             tool_failures=[point.group.tool_failure.rate for point in begun(points)],
-            last_at=last_trace_at(feature),
+            last_at=last.get(feature.pk),
             urls=figure_urls(feature, window),
         )
     return rows
 
 
-def _step_of(request: HttpRequest, window: Window) -> Step:
-    text = request.GET.get("step") or default_step(window)
-    if text not in ("hour", "day"):
-        raise BadField("step", f"The plots go by hour or day, not by '{text[:40]}'.")
-    step: Step = "hour" if text == "hour" else "day"
-    steps = (min(window.end, datetime.now(UTC)) - window.start) / STEPS[step]
-    if steps > _MOST_STEPS:
-        raise BadField(
-            "step",
-            f"By {step} this window has {steps:,.0f} steps; at most {_MOST_STEPS} are drawn. Narrow it.",
-        )
-    return step
-
-
 def _overview(request: HttpRequest, feature: Feature, window: Window) -> Mapping[str, object]:
     if first_trace_at(feature) is None:
         return {"empty": True}
-    step = _step_of(request, window)
-    report = metric_report(feature, window.start, window.end, step)
-    return {
-        "empty": False,
-        "group": report.total,
-        "urls": figure_urls(feature, window),
-        "step": step,
-        "steps": [name for name in STEPS if name != "minute"],
-        "plots": overview_plots(feature, begun(report.points)),
-    }
+    step = read_step(request.GET.get("step") or "", window)
+    return {"empty": False, "board": dashboard(feature, window, step), "step": step, "steps": list(STEPS)}
 
 
 _PII_WORDS = {
@@ -153,10 +117,3 @@ def _vault(request: HttpRequest, feature: Feature) -> Mapping[str, object]:
         "kept": VaultEntry.objects.filter(feature=feature, sealed__isnull=False).count(),
         "may_erase": "lead" in roles_on(request.user, feature),
     }
-
-
-def _failures(request: HttpRequest, feature: Feature, window: Window) -> Mapping[str, object]:
-    wanted = TraceFilter(outcome="failed", start=window.start, end=window.end)
-    page = list_traces([feature], wanted, _FAILURES)
-    url = traces_url(feature, window.query, outcome="failed")
-    return {"rows": page.results, "total": page.total, "all_url": url}

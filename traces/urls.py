@@ -3,6 +3,7 @@
 from django.urls import path
 
 from traces import (
+    dashboard_views,
     export_views,
     list_views,
     reveal_views,
@@ -13,6 +14,10 @@ from traces import (
 )
 
 urlpatterns = [
+    path("features/<slug:slug>/numbers.csv", dashboard_views.take_away, {"form": "csv"}, name="numbers_csv"),
+    path(
+        "features/<slug:slug>/numbers.json", dashboard_views.take_away, {"form": "json"}, name="numbers_json"
+    ),
     path("traces/", list_views.all_traces, name="traces"),
     path("traces/parts/", list_views.list_parts, name="list_parts"),
     path("traces/suggestions/", list_views.suggestions, name="suggestions"),

@@ -1,8 +1,7 @@
-// Draws the figures that a page carries as JSON (script#<id>-figure beside div.plot#<id>), in the colours of the scheme.
+// Draws the figures that a page carries as JSON, in the colours of the scheme.
 const plots = [...document.querySelectorAll(".plot[data-figure]")];
 
 function colour(name) {
-  // light-dark() is resolved by asking for a colour that an element really has.
   const probe = document.createElement("i");
   probe.hidden = true;
   probe.style.color = `var(--${name})`;
@@ -12,7 +11,7 @@ function colour(name) {
   return found;
 }
 
-// plotly.js adds the styles of its maps, which the content security policy refuses, unless this ID is there.
+// plotly.js adds its maps' styles, which the policy refuses, unless this ID is there.
 const MAP_STYLES = "9f215cf04c5486422605d13261cb87401f4e7763b6296af81e98efbc0130da53";
 
 function load(address) {
@@ -28,7 +27,7 @@ function load(address) {
   });
 }
 
-// A figure names colours by token ("token:accent"), so that the server knows no scheme.
+// A figure names colours by token ("token:accent").
 function painted(value) {
   if (typeof value === "string") return value.startsWith("token:") ? colour(value.slice(6)) : value;
   if (Array.isArray(value)) return value.map(painted);
@@ -40,21 +39,28 @@ function painted(value) {
 
 function draw(plot) {
   const figure = painted(JSON.parse(document.getElementById(plot.dataset.figure).textContent));
-  const config = { displayModeBar: false, responsive: true, scrollZoom: false, doubleClick: false };
+  const config = { displayModeBar: false, responsive: true, doubleClick: false };
+  figure.layout.dragmode = matchMedia("(pointer: fine)").matches && "zoom";
   plot.replaceChildren();
   window.Plotly.newPlot(plot, figure.data, figure.layout, config).then(() => {
     plot.on("plotly_click", (event) => {
       const address = event.points[0]?.customdata;
       if (typeof address === "string" && address.startsWith("/")) location.assign(address);
     });
+    plot.on("plotly_relayout", (to) => {
+      const from = to["xaxis.range[0]"];
+      if (!from) return;
+      const next = new URL(location);
+      for (const name of ["window", "step"]) next.searchParams.delete(name);
+      next.searchParams.set("from", from.slice(0, 19));
+      next.searchParams.set("to", to["xaxis.range[1]"].slice(0, 19));
+      location.assign(next);
+    });
   });
 }
 
-function drawAll() {
-  plots.forEach(draw);
-}
-
 if (plots.length) {
+  const drawAll = () => plots.forEach(draw);
   load(plots[0].dataset.library).then(() => {
     drawAll();
     document.addEventListener("clearance:theme", drawAll);

@@ -53,6 +53,8 @@ MATRIX: dict[str, dict[str, dict[str, int]]] = {
     "audit/<int:number>/proof.json": {"GET": {**everybody(ABSENT), "administrator": OK}},
     "audit/export.csv": {"GET": everybody(OK)},
     "audit/export.jsonl": {"GET": everybody(OK)},
+    "features/<slug:slug>/numbers.csv": {"GET": roles_only()},
+    "features/<slug:slug>/numbers.json": {"GET": roles_only()},
     "notices/": {"GET": everybody(OK), "POST": everybody(FOUND)},
     "traces/": {"GET": everybody(OK), "POST": everybody(FOUND)},
     "traces/parts/": {"GET": everybody(OK)},
