@@ -120,6 +120,9 @@ def count(scope: Scope, query: Compiled, up_to: int = EXACT_UP_TO) -> int | None
     sql = f"SELECT count(*) FROM (SELECT FROM search_document d WHERE {where.sql} LIMIT %s) c"
     try:
         with bounded(_COUNT_MS) as database:
+            if query.selective:
+                # With a LIMIT the planner walks an index of times in hope of many hits; here they are counted.
+                database.execute("SET LOCAL enable_indexscan = off")
             database.execute(sql, [*where.parameters, up_to + 1])
             return int(database.fetchone()[0])
     except TooBroad:
@@ -262,43 +265,43 @@ def _by_lexemes(
 def _by_characters(
     database: CursorWrapper, scope: Scope, query: Compiled, order: Order, limit: int, after: Place | None
 ) -> Found:
-    """What the other terms leave, read document by document, at most so many of the first."""
-    candidates = _hits(database, scope, query, order, SUBSTRING_ROWS + 1, after)
-    more = len(candidates) > SUBSTRING_ROWS
-    candidates = candidates[:SUBSTRING_ROWS]
-    heavy = query.heavy
-    asked = " AND ".join(one.sql for one in heavy)
-    values = [value for one in heavy for value in one.parameters]
-    kept: list[Hit] = []
-    looked_at = 0
+    """What the other terms leave, read document by document, in steps: a page that fills at once reads little, and
+    one that does not ends in time.
+    """
     until = time.monotonic() + _READ_SECONDS
-    # In steps, so that a page that fills at once reads little, and one that does not ends in time.
-    for start in range(0, len(candidates), _STEP):
-        step = candidates[start : start + _STEP]
-        database.execute(
-            "SELECT d.trace_id, d.feature_id FROM unnest(%s::bytea[], %s::uuid[], %s::date[]) k (t, f, y) "
-            "JOIN search_document d ON d.trace_id = k.t AND d.feature_id = k.f AND d.day = k.y "
-            f"WHERE {asked}",
-            [
-                [hit.trace_id for hit in step],
-                [hit.feature_id for hit in step],
-                [hit.started_at.astimezone(UTC).date() for hit in step],
-                *values,
-            ],
-        )
-        here = {(bytes(trace_id), feature_id) for trace_id, feature_id in database.fetchall()}
-        kept += [hit for hit in step if (hit.trace_id, hit.feature_id) in here]
-        looked_at = start + len(step)
-        if len(kept) > limit or time.monotonic() > until:
-            break
+    kept: list[Hit] = []
+    read, more, place = 0, True, after
+    last: Hit | None = None
+    while more and len(kept) <= limit and read < SUBSTRING_ROWS and time.monotonic() < until:
+        size = min(_STEP, SUBSTRING_ROWS - read)
+        step = _hits(database, scope, query, order, size, place)
+        kept += _holding(database, query, step)
+        read, more = read + len(step), len(step) == size
+        last = step[-1] if step else last
+        place = last.place(order) if last else place
     if len(kept) > limit:
-        last = kept[limit - 1]
-        looked = Looked(looked_at, last.started_at, True)
-        return Found(kept[:limit], write_cursor(last.place(order), order), looked)
-    more = more or looked_at < len(candidates)
-    end = candidates[looked_at - 1] if candidates else None
-    looked = Looked(looked_at, end.started_at if end else None, more)
-    return Found(kept, write_cursor(end.place(order), order) if more and end else None, looked)
+        end = kept[limit - 1]
+        return Found(kept[:limit], write_cursor(end.place(order), order), Looked(read, end.started_at, True))
+    looked = Looked(read, last.started_at if last else None, more)
+    return Found(kept, write_cursor(last.place(order), order) if more and last else None, looked)
+
+
+def _holding(database: CursorWrapper, query: Compiled, rows: Sequence[Hit]) -> list[Hit]:
+    """Those whose documents answer."""
+    asked = " AND ".join(one.sql for one in query.heavy)
+    database.execute(
+        "SELECT d.trace_id, d.feature_id FROM unnest(%s::bytea[], %s::uuid[], %s::date[]) k (t, f, y) "
+        "JOIN search_document d ON d.trace_id = k.t AND d.feature_id = k.f AND d.day = k.y "
+        f"WHERE {asked}",
+        [
+            [hit.trace_id for hit in rows],
+            [hit.feature_id for hit in rows],
+            [hit.started_at.astimezone(UTC).date() for hit in rows],
+            *(value for one in query.heavy for value in one.parameters),
+        ],
+    )
+    here = {(bytes(trace_id), feature_id) for trace_id, feature_id in database.fetchall()}
+    return [hit for hit in rows if (hit.trace_id, hit.feature_id) in here]
 
 
 def _rows(database: CursorWrapper, sql: str, values: Sequence[Any]) -> list[Hit]:

@@ -67,7 +67,7 @@ _TABLE: Final = (
         name="error",
         kind="text",
         words="what failed first, as the trace page names it",
-        example='error:"refund: timeout*"',
+        example='error:"refund: time"*',
     ),
     Key(name="violation", kind="text", words="a rule that was broken", example="violation:*"),
     Key(

@@ -119,6 +119,9 @@ def search(
         n = Total(len(found.hits), exact=False)
     else:
         n = total(scope, query)
+        # Where counting took too long, what is seen is what is known.
+        seen = len(found.hits) + (found.next is not None)
+        n = n if n.exact else Total(max(n.n, seen), exact=False)
     return SearchPage(traces_of(found.hits), found.next, n, found.looked)
 
 
