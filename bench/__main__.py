@@ -1,32 +1,72 @@
-"""`make bench`: starts the product on a state folder of its own, measures, and prints the report."""
+"""`make bench`: starts the product on a state folder of its own, makes its data, measures, prints the report and
+writes it with plots to `bench-report/`.
+
+`N=10000000` measures at ten million spans too; `ONLY=pages,ingest` chooses parts; `BENCH_FOLDER` is where the state
+stands (default: the system's temporary folder).
+"""
 
 import os
-import platform
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import django
 
+from bench.machine import machine
+from bench.written import Report
 from tests.support import Stack
+
+PARTS = ("ingest", "lag", "trace", "pages", "record", "memory")
 
 
 def main() -> None:
-    folder = Path(tempfile.mkdtemp(prefix="clearance-bench-"))
-    stack = Stack(folder / "var")
+    chosen = [name for name in os.environ.get("ONLY", ",".join(PARTS)).split(",") if name in PARTS]
+    folder = Path(tempfile.mkdtemp(prefix="clearance-bench-", dir=os.environ.get("BENCH_FOLDER")))
+    stack = Stack(folder / "var", extra={"CLEARANCE_KEY_REQUESTS_PER_MINUTE": "1000000"})
+    report = Report(Path(__file__).resolve().parent.parent / "bench-report")
     try:
         stack.start()
         os.environ.update(stack.env)
         os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
         django.setup()
-        from bench import ingest, record
-
-        print(f"# Benchmarks\n\nPython {platform.python_version()}, {os.cpu_count()} cores.\n")
-        print(ingest.report(stack.url))
-        print(f"\n{record.report()}")
+        report.add(machine())
+        measures = _measures(stack, report)
+        for name in chosen:
+            measures[name]()
     finally:
         stack.stop()
         shutil.rmtree(folder, ignore_errors=True)
+    report.write()
+
+
+def _measures(stack: Stack, report: Report) -> dict[str, Callable[[], None]]:
+    from bench import ingest, lag, memory, one_trace, pages, record
+    from config.settings import STATE
+    from features.services import create_feature, create_key, create_person, give_role
+
+    feature = create_feature(slug="bench-agent", task="Be measured.")
+    _, key = create_key(feature=feature, scopes=["ingest", "read"])
+    person, _ = create_person(name="bench-lead")
+    give_role(feature=feature, person=person, role="lead")
+
+    def under_load() -> None:
+        rate = float(os.environ.get("RATE", "0")) or ingest.settle_rate(stack.url, key, feature) / 2
+        measured = lag.measure(stack.url, key, rate)
+        report.add(lag.report(measured), lag.figure(measured))
+
+    def over_sizes() -> None:
+        stages = pages.measure(stack, STATE.database_urls().owner, report.say)
+        report.add(pages.report(stages), *pages.figures(stages))
+
+    return {
+        "ingest": lambda: report.add(ingest.report(stack.url)),
+        "lag": under_load,
+        "trace": lambda: report.add(one_trace.report(stack, feature, person, key)),
+        "pages": over_sizes,
+        "record": lambda: report.add(record.report()),
+        "memory": lambda: report.add(memory.report(stack)),
+    }
 
 
 if __name__ == "__main__":

@@ -6,11 +6,13 @@ import json
 import os
 import random
 import time
+from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 SPANS_A_BODY = 510
+_SPANS_A_TRACE = 6
 _NS = 10**9
 _WORDS = (
     "order refund customer invoice shipped delayed charged twice please check the status of my last payment "
@@ -22,7 +24,7 @@ def _text(chance: random.Random, words: int) -> str:
     return " ".join(chance.choices(_WORDS, k=words))
 
 
-def _set(span: Span, **attributes: str | int) -> None:
+def set_attributes(span: Span, **attributes: str | int) -> None:
     for name, value in attributes.items():
         pair = span.attributes.add(key=name.replace("__", "."))
         if isinstance(value, int):
@@ -64,53 +66,75 @@ def _customer(chance: random.Random) -> str:
     return f"customer{number}@mail.example, +1 202 555 01{number % 100:02d}"
 
 
-def _body(chance: random.Random, *, personal: bool) -> bytes:
+def make_trace(size: int, seed: int = 7) -> tuple[bytes, bytes]:
+    """(trace ID, ExportTraceServiceRequest in protobuf) of one agent's trace with so many spans."""
+    request, spans = _request()
+    trace_id = os.urandom(16)
+    _trace(spans, random.Random(seed), trace_id, time.time_ns() - (size // 2 + 60) * _NS, size=size)
+    return trace_id, request.SerializeToString()
+
+
+def _request() -> tuple[ExportTraceServiceRequest, Any]:
     request = ExportTraceServiceRequest()
     group = request.resource_spans.add()
     service = group.resource.attributes.add(key="service.name")
     service.value.string_value = "billing"
-    spans = group.scope_spans.add().spans
+    return request, group.scope_spans.add().spans
+
+
+def _body(chance: random.Random, *, personal: bool) -> bytes:
+    request, spans = _request()
     now = time.time_ns() - 600 * _NS
     while len(spans) < SPANS_A_BODY:
-        trace_id = os.urandom(16)
-        start = now + chance.randrange(300 * _NS)
-        root = spans.add(
+        _trace(spans, chance, os.urandom(16), now + chance.randrange(300 * _NS), personal=personal)
+    return request.SerializeToString()
+
+
+def _trace(
+    spans: Any,
+    chance: random.Random,
+    trace_id: bytes,
+    start: int,
+    *,
+    size: int = _SPANS_A_TRACE,
+    personal: bool = False,
+) -> None:
+    root = spans.add(
+        trace_id=trace_id,
+        span_id=os.urandom(8),
+        name="invoke_agent billing",
+        start_time_unix_nano=start,
+        end_time_unix_nano=start + max(4, size // 2) * _NS,
+    )
+    set_attributes(root, gen_ai__operation__name="invoke_agent", session__id=f"s-{chance.randrange(999)}")
+    for n in range(size - 1):
+        span = spans.add(
             trace_id=trace_id,
             span_id=os.urandom(8),
-            name="invoke_agent billing",
-            start_time_unix_nano=start,
-            end_time_unix_nano=start + 4 * _NS,
+            parent_span_id=root.span_id,
+            start_time_unix_nano=start + n * _NS // 2,
+            end_time_unix_nano=start + (n + 1) * _NS // 2,
         )
-        _set(root, gen_ai__operation__name="invoke_agent", session__id=f"s-{chance.randrange(999)}")
-        for n in range(5):
-            span = spans.add(
-                trace_id=trace_id,
-                span_id=os.urandom(8),
-                parent_span_id=root.span_id,
-                start_time_unix_nano=start + n * _NS // 2,
-                end_time_unix_nano=start + (n + 1) * _NS // 2,
+        who = _customer(chance) if personal and n == 2 else ""
+        if n % 2:
+            span.name = "execute_tool lookup_order"
+            set_attributes(
+                span,
+                gen_ai__operation__name="execute_tool",
+                gen_ai__tool__name="lookup_order",
+                gen_ai__tool__call__arguments=json.dumps({"order_id": f"A-{chance.randrange(9999)}"}),
+                gen_ai__tool__call__result=json.dumps({"note": _text(chance, 100)}),
             )
-            who = _customer(chance) if personal and n == 2 else ""
-            if n % 2:
-                span.name = "execute_tool lookup_order"
-                _set(
-                    span,
-                    gen_ai__operation__name="execute_tool",
-                    gen_ai__tool__name="lookup_order",
-                    gen_ai__tool__call__arguments=json.dumps({"order_id": f"A-{chance.randrange(9999)}"}),
-                    gen_ai__tool__call__result=json.dumps({"note": _text(chance, 100)}),
-                )
-            else:
-                span.name = "chat gpt-4o"
-                _set(
-                    span,
-                    gen_ai__operation__name="chat",
-                    gen_ai__request__model="gpt-4o",
-                    gen_ai__response__model="gpt-4o-2024-08-06",
-                    gen_ai__usage__input_tokens=chance.randrange(2000),
-                    gen_ai__usage__output_tokens=chance.randrange(200),
-                    gen_ai__system_instructions=json.dumps([{"type": "text", "content": _text(chance, 40)}]),
-                    gen_ai__input__messages=_message("user", f"{who} {_text(chance, 90)}".strip()),
-                    gen_ai__output__messages=_message("assistant", _text(chance, 40)),
-                )
-    return request.SerializeToString()
+        else:
+            span.name = "chat gpt-4o"
+            set_attributes(
+                span,
+                gen_ai__operation__name="chat",
+                gen_ai__request__model="gpt-4o",
+                gen_ai__response__model="gpt-4o-2024-08-06",
+                gen_ai__usage__input_tokens=chance.randrange(2000),
+                gen_ai__usage__output_tokens=chance.randrange(200),
+                gen_ai__system_instructions=json.dumps([{"type": "text", "content": _text(chance, 40)}]),
+                gen_ai__input__messages=_message("user", f"{who} {_text(chance, 90)}".strip()),
+                gen_ai__output__messages=_message("assistant", _text(chance, 40)),
+            )

@@ -1,277 +1,273 @@
-"""A history of the size that is measured: some thousand traces through the real pipeline, multiplied in the database.
+"""History for benchmarks: a few thousand seeded traces through the real pipeline, multiplied in SQL with fresh IDs
+and times, so that every row is what ingest and settle write. Six spans a trace, about 1.3 kB a span.
 
-`python -m bench.data SLUG SPANS DAYS` fills the database of `CLEARANCE_VAR`.
+Words with known frequencies are planted in the search documents: `ABSENT` in none, `RARE` in 50, `COMMON` in 6 %
+(100,000 of the 1.67 million traces of ten million spans).
 """
 
-import json
-import os
+import base64
 import random
-import sys
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+import psycopg
+from django.db import connection
 
-SPANS_A_TRACE: Final = 6
-# Words that this share of the traces holds: nowhere, 50 of them whatever the size, and 100,000 of 1.67 million.
-NOWHERE: Final = "plantednowhere"
-FIFTY: Final = "plantedfifty"
-COMMON: Final = "plantedcommon"
-COMMON_SHARE: Final = 0.06
-_SEEDS: Final = 3_000
-_TRACES_A_BODY: Final = 100
-_NS: Final = 10**9
+from bench.templates import SPANS_A_TRACE, template_bodies
+from features.models import Feature
+from traces.ingest import ingest_traces
+from traces.services import settle_dirty
+
+__all__ = ["ABSENT", "COMMON", "RARE", "SPANS_A_TRACE", "History", "make_history"]
+
+ABSENT, RARE, COMMON = "xylograph", "quokkas", "zanzibar"
+RARE_HITS = 50
+COMMON_SHARE = 0.06
+_BATCH = 20_000  # traces
+_TEMPLATES = 2_000
+_NS = 10**9
+_REQUEST, _SESSION, _USER = "REQ-SENTINEL", "SES-SENTINEL", "USR-SENTINEL"
+
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What was made: the traces' window, their number, and one request ID among them."""
+
+    start: datetime
+    end: datetime
+    traces: int
+    request_id: str
 
 
 def make_history(
-    slug: str, spans: int, days: int, seed: int = 7, say: Callable[[str], object] = lambda _: None
-) -> int:
-    """Fill a feature (made where it is not there) with about `spans` spans in traces of six, spread evenly over the
-    last `days` days; returns how many traces. Spans, traces, search documents and dirty minutes are written; `say`
-    gets a line of progress now and then.
+    feature: Feature, spans: int, days: int, seed: int, owner_dsn: str, say: Say = print
+) -> History:
+    """Fill span, trace and search_document of `feature` with `spans` spans over the last `days` days, evenly, and
+    mark every minute for its rollup. `owner_dsn` is clearance_owner's: the index of words is built once at the end.
     """
-    from django.db import connection, transaction
-
-    from features.models import Feature
-    from features.services import create_feature
-    from traces.ingest import ingest_traces
-    from traces.models import Trace
-    from traces.services import settle_dirty
-
-    feature = Feature.objects.filter(slug=slug).first() or create_feature(slug=slug, task="Hold a history.")
-    wanted = max(spans // SPANS_A_TRACE, 1)
-    seeds = min(_SEEDS, wanted)
     chance = random.Random(seed)
-    for first in range(0, seeds, _TRACES_A_BODY):
-        count = min(_TRACES_A_BODY, seeds - first)
-        ingest_traces(feature, _body(chance, first, count), "application/x-protobuf")
-    while settle_dirty(200) or Trace.objects.filter(feature=feature).count() < seeds:
+    traces = spans // SPANS_A_TRACE
+    end_ns = (time.time_ns() // (60 * _NS)) * 60 * _NS
+    begin_ns = end_ns - days * 86_400 * _NS
+    templates = Feature.objects.create(
+        slug=f"{feature.slug}-templates", task="Hold the templates of a history."
+    )
+    for body in template_bodies(min(_TEMPLATES, traces), chance, end_ns, _REQUEST, _SESSION, _USER):
+        ingest_traces(templates, body, "application/x-protobuf")
+    while settle_dirty():
         pass
-    say(f"{seeds} traces through the pipeline")
-    started = time.monotonic()
-    copies = -(-(wanted - seeds) // seeds)
+    _wait_settled(templates)
+    with psycopg.connect(owner_dsn, autocommit=True) as owner:
+        owner.execute("SET synchronous_commit = off")
+        owner.execute("SET maintenance_work_mem = '1GB'")
+        owner.execute("SET work_mem = '128MB'")
+        count = _take_templates(owner, templates)
+        bulk = traces > 50_000
+        index = _index_of_words(owner)
+        if bulk:
+            owner.execute("DROP INDEX search_document_terms")
+        started = time.monotonic()
+        step = days * 86_400 * _NS // traces
+        statements = _statements(owner)
+        for first in range(0, traces, _BATCH):
+            last = min(first + _BATCH, traces) - 1
+            for statement in statements:
+                owner.execute(
+                    statement,
+                    {
+                        "first": first,
+                        "last": last,
+                        "seed": f"{seed} {feature.slug} ",
+                        "count": count,
+                        "begin": begin_ns,
+                        "step": step,
+                        "feature": feature.pk,
+                        "slug": feature.slug,
+                        "rare_every": max(traces // RARE_HITS, 1),
+                        "rare": RARE,
+                        "common_below": int(COMMON_SHARE * 65_536),
+                        "common": COMMON,
+                    },
+                )
+            if (first // _BATCH) % 10 == 9:
+                done = (last + 1) * SPANS_A_TRACE
+                say(f"{done:,} spans, {done / (time.monotonic() - started):,.0f}/s")
+        if bulk:
+            owner.execute(index)
+            say(f"the index of words is built after {time.monotonic() - started:,.0f} s")
+        owner.execute("ANALYZE span")
+        owner.execute("ANALYZE trace")
+        owner.execute("ANALYZE search_document")
+    request = f"req-{feature.slug}-{traces // 2}"
+    at = datetime.fromtimestamp(begin_ns / _NS, UTC)
+    return History(at, at + timedelta(days=days), traces, request)
+
+
+def _wait_settled(templates: Feature) -> None:
     with connection.cursor() as cursor:
-        # The index of lexemes takes larger portions at once.
-        cursor.execute("SET gin_pending_list_limit = '64MB'; SET work_mem = '128MB'")
-        statements = _statements(cursor)
-        cursor.execute("DROP TABLE IF EXISTS pg_temp.history_seed")
-        cursor.execute(_SEED_ROWS, [feature.pk])
-        for copy in range(copies):
-            parameters: dict[str, Any] = {
-                "feature": feature.pk,
-                "copy": copy,
-                "copies": max(copies, 1),
-                "seeds": seeds,
-                "days": days,
-                "salt": seed,
-                "fifty": 50 if copy == 0 else 0,
-                "limit": min(seeds, wanted - seeds - copy * seeds),
-            }
-            with transaction.atomic():
-                for statement in statements:
-                    cursor.execute(statement, parameters)
-            if copy % 10 == 9:
-                done = seeds * (copy + 2)
-                say(f"{done} traces, {seeds * (copy + 1) / (time.monotonic() - started):.0f} a second")
-        cursor.execute("DROP TABLE history_seed; RESET gin_pending_list_limit; RESET work_mem")
-        cursor.execute("ANALYZE trace; ANALYZE search_document; ANALYZE span")
-    return Trace.objects.filter(feature=feature).count()
+        while True:
+            cursor.execute("SELECT EXISTS (SELECT FROM dirty_trace WHERE feature_id = %s)", [templates.pk])
+            if not cursor.fetchone()[0]:
+                return
+            time.sleep(0.05)
 
 
-# The rows that are multiplied, with their places.
-_SEED_ROWS: Final = """
-    CREATE TEMP TABLE history_seed AS
-    SELECT trace_id, feature_id, started_at, row_number() OVER (ORDER BY trace_id) - 1 AS n FROM trace
-    WHERE feature_id = %s
+def _index_of_words(owner: psycopg.Connection) -> str:
+    row = owner.execute("SELECT pg_get_indexdef('search_document_terms'::regclass)").fetchone()
+    assert row is not None
+    return str(row[0]).replace(" ON ONLY ", " ON ")
+
+
+def _pattern(text: str, *replaced: str) -> str:
+    """A text as a pattern for format(): the nth of `replaced` becomes its nth argument."""
+    text = text.replace("%", "%%")
+    for n, old in enumerate(replaced, 1):
+        if old:
+            text = text.replace(old, f"%{n}$s")
+    return text
+
+
+def _base64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
+
+
+def _take_templates(owner: psycopg.Connection, templates: Feature) -> int:
+    """Temporary tables of the template traces and spans, with what differs from copy to copy as arguments of
+    format(); returns how many. A copy's span IDs are seven bytes of its hash and the span's number.
+    """
+    found = owner.execute(
+        "SELECT trace_id, started_at, summary::text FROM trace WHERE feature_id = %s ORDER BY trace_id",
+        [templates.pk],
+    ).fetchall()
+    owner.execute("DROP TABLE IF EXISTS t_trace, t_span")
+    owner.execute(
+        "CREATE TEMP TABLE t_span AS SELECT 0 AS idx, 0 AS n, 0 AS parent, 0::bigint AS shift, 0::bigint AS lasts, "
+        "'' AS pattern, s.* FROM span s LIMIT 0"
+    )
+    owner.execute(
+        "CREATE TEMP TABLE t_trace AS SELECT 0 AS idx, '' AS pattern, ''::tsvector AS terms, '' AS document, t.* "
+        "FROM trace t LIMIT 0"
+    )
+    for idx, (trace_id, _, summary) in enumerate(found):
+        rows = owner.execute(
+            "SELECT span_id, decode(body ->> 'parent_span_id', 'base64'), (body ->> 'started_at')::bigint, "
+            "(body ->> 'ended_at')::bigint, body::text FROM span WHERE trace_id = %s AND feature_id = %s "
+            "ORDER BY started_at, span_id",
+            [trace_id, templates.pk],
+        ).fetchall()
+        start = min(row[2] for row in rows)
+        names: list[bytes] = [bytes(row[0]) for row in rows]
+        for n, (span_id, parent, begun, ended, body) in enumerate(rows):
+            pattern = _pattern(
+                body,
+                *(_base64(raw) if raw else "" for raw in (trace_id, span_id, parent)),
+                *(str(begun), str(ended), _REQUEST, _SESSION, _USER),
+            )
+            above = names.index(bytes(parent)) if parent else None
+            owner.execute(
+                "INSERT INTO t_span SELECT %s, %s, %s, %s, %s, %s, s.* FROM span s "
+                "WHERE trace_id = %s AND span_id = %s AND feature_id = %s",
+                [idx, n, above, begun - start, ended - begun, pattern, trace_id, span_id, templates.pk],
+            )
+        pattern = _pattern(
+            summary, _base64(trace_id), str(start), _REQUEST, _SESSION, _USER, *(name.hex() for name in names)
+        )
+        unique = [f"=span:{name.hex()}" for name in names] + [
+            f"={key}:{value.lower()}"
+            for key, value in (("request", _REQUEST), ("session", _SESSION), ("user", _USER))
+        ]
+        owner.execute(
+            "INSERT INTO t_trace SELECT %s, %s, ts_delete(d.terms, %s), d.document, t.* FROM trace t"
+            " JOIN search_document d USING (trace_id, feature_id) WHERE t.trace_id = %s AND t.feature_id = %s",
+            [idx, pattern, unique, trace_id, templates.pk],
+        )
+    owner.execute("CREATE INDEX ON t_span (idx)")
+    owner.execute("CREATE INDEX ON t_trace (idx)")
+    owner.execute("ANALYZE t_span")
+    owner.execute("ANALYZE t_trace")
+    row = owner.execute("SELECT count(*) FROM t_trace").fetchone()
+    if not row or not row[0]:
+        raise RuntimeError("the templates have no search documents")
+    return int(row[0])
+
+
+# A copy: its number, its hash, its template (drawn by the hash, so that neighbours differ) and its start.
+_COPIES = """
+    WITH numbered AS (
+        SELECT i, sha256(convert_to(%(seed)s || i, 'UTF8')) AS h
+        FROM generate_series(%(first)s::bigint, %(last)s::bigint) i
+    ), copy AS MATERIALIZED (
+        SELECT i, substring(h FROM 1 FOR 16) AS trace_id, substring(h FROM 17 FOR 7) AS stem,
+               ((get_byte(h, 24) << 16) + (get_byte(h, 25) << 8) + get_byte(h, 26)) %% %(count)s AS idx,
+               (get_byte(h, 27) << 8) + get_byte(h, 28) AS die,
+               %(begin)s::bigint + i * %(step)s::bigint AS start,
+               'req-' || %(slug)s || '-' || i AS request, 's-' || i / 4 AS session, 'cust-' || i %% 50000 AS person
+        FROM numbered
+    )
 """
-# For each seed its copy: a new ID, what is planted, and a new time, spread by a step that is prime to the places.
-_MADE: Final = f"""
-    CREATE TEMP TABLE history_made ON COMMIT DROP AS
-    SELECT trace_id, feature_id, substr(sha256(convert_to(said, 'UTF8')), 1, 16) AS made_id,
-           at, at - started_at AS shift, planted
-    FROM (
-        SELECT trace_id, feature_id, started_at,
-               %(salt)s || '.' || %(copy)s || '.' || encode(trace_id, 'hex') AS said,
-               date_trunc('milliseconds', now()) - interval '1 minute' - interval '1 day' * %(days)s
-               * (((n * %(copies)s + %(copy)s) * 7919) %% (%(copies)s::bigint * %(seeds)s))
-               / (%(copies)s::bigint * %(seeds)s) AS at,
-               CASE WHEN n < %(fifty)s THEN ' {FIFTY}' ELSE '' END
-               || CASE WHEN (n * 7919 + %(copy)s * 104729) %% 1000 < {int(COMMON_SHARE * 1000)}
-                       THEN ' {COMMON}' ELSE '' END AS planted
-        FROM history_seed WHERE n < %(limit)s
-    ) s
+_AT = "'epoch'::timestamptz + make_interval(secs => floor(({}) / 1000.0) / 1e6)"
+_DAY = f"(({_AT}) AT TIME ZONE 'UTC')::date"
+
+
+def _span_id(number: str) -> str:
+    return f"c.stem || set_byte('\\x00'::bytea, 0, {number})"
+
+
+_SPANS = f"""
+    {_COPIES}
+    INSERT INTO span (trace_id, span_id, feature_id, day, started_at, duration_ns, kind, name, status, calls_model,
+                      model, input_tokens, output_tokens, tool_name, body_hash, body)
+    SELECT c.trace_id, {_span_id("t.n")}, %(feature)s, {_DAY.format("c.start + t.shift")},
+           {_AT.format("c.start + t.shift")}, t.lasts, t.kind, t.name, t.status, t.calls_model,
+           t.model, t.input_tokens, t.output_tokens, t.tool_name, c.trace_id,
+           format(t.pattern, encode(c.trace_id, 'base64'), encode({_span_id("t.n")}, 'base64'),
+                  encode({_span_id("t.parent")}, 'base64'), c.start + t.shift, c.start + t.shift + t.lasts,
+                  c.request, c.session, c.person)::json
+    FROM copy c JOIN t_span t USING (idx) ORDER BY c.i, t.n
 """
-_MINUTES: Final = """
+# What a copy has of its own; all else is the template's.
+_OWN = {
+    "trace_id": "c.trace_id",
+    "feature_id": "%(feature)s",
+    "request_id": "c.request",
+    "session_id": "c.session",
+    "user_id": "c.person",
+    "started_at": _AT.format("c.start"),
+    "summary": "format(t.pattern, encode(c.trace_id, 'base64'), c.start, c.request, c.session, c.person, "
+    + ", ".join(f"encode({_span_id(str(n))}, 'hex')" for n in range(SPANS_A_TRACE))
+    + ")::jsonb",
+    "settled_at": "clock_timestamp()",
+}
+_WORD = """CASE WHEN c.i %% %(rare_every)s = 7 THEN ' ' || %(rare)s ELSE '' END
+    || CASE WHEN c.die < %(common_below)s THEN ' ' || %(common)s ELSE '' END"""
+_DOCUMENTS = f"""
+    {_COPIES}
+    INSERT INTO search_document (trace_id, feature_id, day, started_at, worked_ns, tokens, cost_usd, terms, document)
+    SELECT c.trace_id, %(feature)s, {_DAY.format("c.start")}, {_AT.format("c.start")},
+           t.duration_ns - t.waiting_ns, t.input_tokens + t.output_tokens, t.cost_usd,
+           t.terms || to_tsvector('simple', {_WORD})
+               || array_to_tsvector(ARRAY['=request:' || c.request, '=session:' || c.session, '=user:' || c.person,
+                  {", ".join(f"'=span:' || encode({_span_id(str(n))}, 'hex')" for n in range(SPANS_A_TRACE))}]),
+           t.document || {_WORD}
+    FROM copy c JOIN t_trace t USING (idx) ORDER BY c.i
+"""
+_MINUTES = f"""
+    {_COPIES}
     INSERT INTO dirty_minute (feature_id, minute)
-    SELECT DISTINCT feature_id, date_trunc('minute', at, 'UTC') FROM history_made ORDER BY 1, 2
-    ON CONFLICT (feature_id, minute) DO UPDATE SET marked_at = clock_timestamp()
+    SELECT DISTINCT %(feature)s::uuid, date_trunc('minute', {_AT.format("c.start")}, 'UTC') FROM copy c
+    ON CONFLICT DO NOTHING
 """
 
 
-def _statements(cursor: Any) -> list[str]:
-    """The statements of one copy. All columns are copied but those that tell one trace from another."""
-    return [
-        _MADE,
-        _copied(
-            cursor,
-            "trace",
-            {
-                "trace_id": "h.made_id",
-                "request_id": "encode(h.made_id, 'hex')",
-                "started_at": "h.at",
-                "session_id": "t.session_id || '-' || %(copy)s",
-                "settled_at": "clock_timestamp()",
-            },
-        ),
-        _copied(
-            cursor,
-            "search_document",
-            {
-                "trace_id": "h.made_id",
-                "started_at": "h.at",
-                "day": "(h.at AT TIME ZONE 'UTC')::date",
-                "document": "t.document || h.planted",
-                "terms": "t.terms || to_tsvector('simple', h.planted) "
-                "|| array_to_tsvector(ARRAY['=request:' || encode(h.made_id, 'hex')])",
-            },
-        ),
-        _copied(
-            cursor,
-            "span",
-            {
-                "trace_id": "h.made_id",
-                "started_at": "t.started_at + h.shift",
-                "day": "((t.started_at + h.shift) AT TIME ZONE 'UTC')::date",
-            },
-        ),
-        _MINUTES,
-        "DROP TABLE history_made",
-    ]
-
-
-def _copied(cursor: Any, table: str, changed: dict[str, str]) -> str:
-
-    cursor.execute(
-        "SELECT column_name FROM information_schema.columns WHERE table_name = %s AND table_schema = 'public' "
-        "AND is_generated = 'NEVER' ORDER BY ordinal_position",
-        [table],
+def _statements(owner: psycopg.Connection) -> list[str]:
+    columns = [column.name for column in owner.execute("SELECT * FROM trace LIMIT 0").description or ()]
+    values = ", ".join(_OWN.get(name, f"t.{name}") for name in columns)
+    traces = (
+        f"{_COPIES} INSERT INTO trace ({', '.join(columns)}) SELECT {values} "
+        "FROM copy c JOIN t_trace t USING (idx) ORDER BY c.i"
     )
-    columns = [row[0] for row in cursor.fetchall()]
-    values = ", ".join(changed.get(column, f't."{column}"') for column in columns)
-    names = ", ".join(f'"{column}"' for column in columns)
-    return (
-        f"INSERT INTO {table} ({names}) SELECT {values} FROM history_made h "
-        f"JOIN {table} t ON t.trace_id = h.trace_id AND t.feature_id = h.feature_id ON CONFLICT DO NOTHING"
-    )
-
-
-# --- the seeds -----------------------------------------------------------------------------------------------
-
-_WORDS: Final = (
-    "order refund customer invoice shipped delayed charged twice please check the status of my last payment "
-    "policy approval amount dollars carrier address received damaged replacement account plan cancel renew"
-).split()
-_MODELS: Final = ("gpt-4o-2024-08-06", "gpt-4o-mini-2024-07-18", "claude-sonnet-4-5")
-
-
-def _text(chance: random.Random, words: int) -> str:
-    return " ".join(chance.choices(_WORDS, k=words))
-
-
-def _set(span: Span, values: dict[str, str | int | bool]) -> None:
-    for name, value in values.items():
-        pair = span.attributes.add(key=name)
-        if isinstance(value, bool):
-            pair.value.bool_value = value
-        elif isinstance(value, int):
-            pair.value.int_value = value
-        else:
-            pair.value.string_value = value
-
-
-def _message(role: str, text: str) -> str:
-    return json.dumps([{"role": role, "parts": [{"type": "text", "content": text}]}])
-
-
-def _body(chance: random.Random, first: int, count: int) -> bytes:
-    request = ExportTraceServiceRequest()
-    spans = request.resource_spans.add().scope_spans.add().spans
-    now = time.time_ns() - 3600 * _NS
-    for n in range(first, first + count):
-        _trace(spans, chance, n, now + n * _NS // 10)
-    return request.SerializeToString()
-
-
-def _trace(spans: Any, chance: random.Random, n: int, start: int) -> None:
-    """A request of six spans: an agent, three model calls, two tools. Some fail, some are told how they ended."""
-    add = spans.add
-    trace_id, root_id = os.urandom(16), os.urandom(8)
-    length = int(_NS * chance.lognormvariate(1.2, 0.6))
-    failing, model = n % 20 == 0, _MODELS[n % 7 % 3]
-    root = add(trace_id=trace_id, span_id=root_id, name="invoke_agent billing")
-    root.start_time_unix_nano, root.end_time_unix_nano = start, start + length
-    _set(
-        root,
-        {
-            "gen_ai.operation.name": "invoke_agent",
-            "session.id": f"s-{n // 4}",
-            "user.id": f"cust-{chance.randrange(900)}",
-            "clearance.variant": "canary" if n % 10 == 3 else "baseline",
-            "clearance.feature_version": f"2026-{9 + n % 3}",
-            "clearance.segment.tier": chance.choice(("gold", "silver", "bronze")),
-            **({"task.outcome": "success"} if n % 3 else {}),
-        },
-    )
-    for step in range(5):
-        span = add(trace_id=trace_id, span_id=os.urandom(8), parent_span_id=root_id)
-        span.start_time_unix_nano = start + step * length // 5
-        span.end_time_unix_nano = start + (step + 1) * length // 5
-        if step % 2:
-            tool = "refund" if step == 3 and n % 5 == 0 else "lookup_order"
-            span.name = f"execute_tool {tool}"
-            if failing and step == 3:
-                span.status.code, span.status.message = 2, "payment gateway timeout"
-            _set(
-                span,
-                {
-                    "gen_ai.operation.name": "execute_tool",
-                    "gen_ai.tool.name": tool,
-                    "gen_ai.tool.call.arguments": json.dumps({"order_id": f"A-{chance.randrange(99999)}"}),
-                    "gen_ai.tool.call.result": json.dumps({"note": _text(chance, 100)}),
-                },
-            )
-        else:
-            span.name = "chat"
-            _set(
-                span,
-                {
-                    "gen_ai.operation.name": "chat",
-                    "gen_ai.request.model": model,
-                    "gen_ai.response.model": model,
-                    "gen_ai.usage.input_tokens": 400 + chance.randrange(2000),
-                    "gen_ai.usage.output_tokens": 10 + chance.randrange(200),
-                    "gen_ai.system_instructions": json.dumps(
-                        [{"type": "text", "content": _text(chance, 40)}]
-                    ),
-                    "gen_ai.input.messages": _message("user", _text(chance, 90)),
-                    "gen_ai.output.messages": _message("assistant", _text(chance, 40)),
-                },
-            )
-    if failing:
-        root.status.code, root.status.message = 2, "the refund failed"
-
-
-def main() -> None:
-    """Fill the running product's database."""
-    import django
-
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    django.setup()
-    slug, spans, days = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    print(f"{make_history(slug, spans, days, say=lambda line: print(line, flush=True)):,} traces")
-
-
-if __name__ == "__main__":
-    main()
+    return [_SPANS, traces, _DOCUMENTS, _MINUTES]
