@@ -8,6 +8,7 @@ Words with known frequencies are planted in the search documents: `ABSENT` in no
 import base64
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from bench.templates import SPANS_A_TRACE, template_bodies
 from features.models import Feature
 from traces.ingest import ingest_traces
 from traces.services import settle_dirty
+from traces.terms import term
 
 __all__ = ["ABSENT", "COMMON", "RARE", "SPANS_A_TRACE", "History", "make_history"]
 
@@ -26,7 +28,7 @@ ABSENT, RARE, COMMON = "xylograph", "quokkas", "zanzibar"
 RARE_HITS = 50
 COMMON_SHARE = 0.06
 _BATCH = 20_000  # traces
-_TEMPLATES = 2_000
+_TEMPLATES = 1_000
 _NS = 10**9
 _REQUEST, _SESSION, _USER = "REQ-SENTINEL", "SES-SENTINEL", "USR-SENTINEL"
 
@@ -66,7 +68,7 @@ def make_history(
         owner.execute("SET maintenance_work_mem = '1GB'")
         owner.execute("SET work_mem = '128MB'")
         count = _take_templates(owner, templates)
-        bulk = traces > 50_000
+        bulk = traces > 10_000
         index = _index_of_words(owner)
         if bulk:
             owner.execute("DROP INDEX search_document_terms")
@@ -139,52 +141,56 @@ def _take_templates(owner: psycopg.Connection, templates: Feature) -> int:
     """Temporary tables of the template traces and spans, with what differs from copy to copy as arguments of
     format(); returns how many. A copy's span IDs are seven bytes of its hash and the span's number.
     """
-    found = owner.execute(
-        "SELECT trace_id, started_at, summary::text FROM trace WHERE feature_id = %s ORDER BY trace_id",
-        [templates.pk],
+    traces = owner.execute(
+        "SELECT trace_id, summary::text FROM trace WHERE feature_id = %s ORDER BY trace_id", [templates.pk]
     ).fetchall()
-    owner.execute("DROP TABLE IF EXISTS t_trace, t_span")
-    owner.execute(
-        "CREATE TEMP TABLE t_span AS SELECT 0 AS idx, 0 AS n, 0 AS parent, 0::bigint AS shift, 0::bigint AS lasts, "
-        "'' AS pattern, s.* FROM span s LIMIT 0"
-    )
-    owner.execute(
-        "CREATE TEMP TABLE t_trace AS SELECT 0 AS idx, '' AS pattern, ''::tsvector AS terms, '' AS document, t.* "
-        "FROM trace t LIMIT 0"
-    )
-    for idx, (trace_id, _, summary) in enumerate(found):
-        rows = owner.execute(
-            "SELECT span_id, decode(body ->> 'parent_span_id', 'base64'), (body ->> 'started_at')::bigint, "
-            "(body ->> 'ended_at')::bigint, body::text FROM span WHERE trace_id = %s AND feature_id = %s "
-            "ORDER BY started_at, span_id",
-            [trace_id, templates.pk],
-        ).fetchall()
-        start = min(row[2] for row in rows)
-        names: list[bytes] = [bytes(row[0]) for row in rows]
+    spans: defaultdict[bytes, list[tuple[bytes, bytes | None, int, int, str]]] = defaultdict(list)
+    for trace_id, *rest in owner.execute(
+        "SELECT trace_id, span_id, decode(body ->> 'parent_span_id', 'base64'), (body ->> 'started_at')::bigint, "
+        "(body ->> 'ended_at')::bigint, body::text FROM span WHERE feature_id = %s ORDER BY started_at, span_id",
+        [templates.pk],
+    ):
+        spans[trace_id].append(tuple(rest))
+    span_rows, trace_rows = [], []
+    for idx, (trace_id, summary) in enumerate(traces):
+        rows = spans[trace_id]
+        start = min(begun for _, _, begun, _, _ in rows)
+        names = [span_id for span_id, *_ in rows]
         for n, (span_id, parent, begun, ended, body) in enumerate(rows):
             pattern = _pattern(
                 body,
                 *(_base64(raw) if raw else "" for raw in (trace_id, span_id, parent)),
                 *(str(begun), str(ended), _REQUEST, _SESSION, _USER),
             )
-            above = names.index(bytes(parent)) if parent else None
-            owner.execute(
-                "INSERT INTO t_span SELECT %s, %s, %s, %s, %s, %s, s.* FROM span s "
-                "WHERE trace_id = %s AND span_id = %s AND feature_id = %s",
-                [idx, n, above, begun - start, ended - begun, pattern, trace_id, span_id, templates.pk],
-            )
-        pattern = _pattern(
-            summary, _base64(trace_id), str(start), _REQUEST, _SESSION, _USER, *(name.hex() for name in names)
-        )
-        unique = [f"=span:{name.hex()}" for name in names] + [
-            f"={key}:{value.lower()}"
-            for key, value in (("request", _REQUEST), ("session", _SESSION), ("user", _USER))
-        ]
-        owner.execute(
-            "INSERT INTO t_trace SELECT %s, %s, ts_delete(d.terms, %s), d.document, t.* FROM trace t"
-            " JOIN search_document d USING (trace_id, feature_id) WHERE t.trace_id = %s AND t.feature_id = %s",
-            [idx, pattern, unique, trace_id, templates.pk],
-        )
+            above = names.index(parent) if parent else None
+            span_rows.append((trace_id, span_id, idx, n, above, begun - start, ended - begun, pattern))
+        hexes = [name.hex() for name in names]
+        pattern = _pattern(summary, _base64(trace_id), str(start), _REQUEST, _SESSION, _USER, *hexes)
+        unique = [term("span", name) for name in hexes]
+        unique += [term("request", _REQUEST), term("session", _SESSION), term("user", _USER)]
+        trace_rows.append((trace_id, idx, pattern, unique))
+    owner.execute("DROP TABLE IF EXISTS t_trace, t_span, t_spans, t_traces")
+    owner.execute(
+        "CREATE TEMP TABLE t_spans (trace_id bytea, span_id bytea, idx int, n int, parent int, shift bigint, "
+        "lasts bigint, pattern text)"
+    )
+    owner.execute("CREATE TEMP TABLE t_traces (trace_id bytea, idx int, pattern text, own text[])")
+    with owner.cursor() as cursor:
+        for table, filled in (("t_spans", span_rows), ("t_traces", trace_rows)):
+            with cursor.copy(f"COPY {table} FROM STDIN") as copy:
+                for row in filled:
+                    copy.write_row(row)
+    owner.execute(
+        "CREATE TEMP TABLE t_span AS SELECT t.idx, t.n, t.parent, t.shift, t.lasts, t.pattern, s.* "
+        "FROM span s JOIN t_spans t USING (trace_id, span_id) WHERE s.feature_id = %s",
+        [templates.pk],
+    )
+    owner.execute(
+        "CREATE TEMP TABLE t_trace AS SELECT f.idx, f.pattern, ts_delete(d.terms, f.own) AS terms, d.document, t.* "
+        "FROM trace t JOIN search_document d USING (trace_id, feature_id) JOIN t_traces f USING (trace_id) "
+        "WHERE t.feature_id = %s",
+        [templates.pk],
+    )
     owner.execute("CREATE INDEX ON t_span (idx)")
     owner.execute("CREATE INDEX ON t_trace (idx)")
     owner.execute("ANALYZE t_span")
