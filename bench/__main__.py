@@ -15,7 +15,7 @@ import django
 
 from bench.machine import machine
 from bench.written import Report
-from tests.support import Stack
+from tests.support import Stack, discard_databases
 
 PARTS = ("ingest", "lag", "trace", "pages", "record", "memory")
 
@@ -36,6 +36,7 @@ def main() -> None:
             measures[name]()
     finally:
         stack.stop()
+        discard_databases()
         shutil.rmtree(folder, ignore_errors=True)
     report.write()
 

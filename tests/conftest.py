@@ -10,7 +10,7 @@ from pathlib import Path
 import django
 import pytest
 
-from tests.support import Client, Stack, unique
+from tests.support import Client, Stack, discard_databases, unique
 
 _stack: Stack | None = None
 
@@ -38,6 +38,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if _stack is not None:
         _stack.stop()
+        discard_databases()
         shutil.rmtree(_stack.var.parent, ignore_errors=True)
 
 

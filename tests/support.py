@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,6 +26,15 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+_folders: set[Path] = set()  # state folders that were used
+
+
+def discard_databases() -> None:
+    """Remove the databases of all state folders that were used here: root's stand outside the folder."""
+    while _folders:
+        shutil.rmtree((_folders.pop() / "postgres").resolve(), ignore_errors=True)
 
 
 @dataclass
@@ -61,6 +71,7 @@ class Stack:
         return self.var.parent / f"{self.var.name}.log"
 
     def start(self) -> "Stack":
+        _folders.add(self.var)
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "runtime", "run"],
