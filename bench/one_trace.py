@@ -1,8 +1,9 @@
 """One trace of 1,000 and of 5,000 spans: the page to its last byte, and its JSON."""
 
 import time
+from collections.abc import Callable
+from functools import partial
 from statistics import median
-from typing import Any
 
 import httpx
 
@@ -35,17 +36,14 @@ def report(stack: Stack, feature: Feature, person: Person, key: str) -> str:
             time.sleep(0.1)
         path = f"/features/{feature.slug}/traces/{trace_id.hex()}/"
         headers = {"Authorization": f"Bearer {key}"}
-        page, size = _timed(lambda path=path: browser.get(path))
-        api, _ = _timed(
-            lambda trace_id=trace_id: httpx.get(
-                f"{stack.url}/api/v1/traces/{trace_id.hex()}", headers=headers, timeout=60
-            )
-        )
+        url = f"{stack.url}/api/v1/traces/{trace_id.hex()}"
+        page, size = _timed(partial(browser.get, path))
+        api, _ = _timed(partial(httpx.get, url, headers=headers, timeout=60))
         lines.append(f"| {spans:,} | {page:.0f} ms | {size / 1000:.0f} kB | {api:.0f} ms |")
     return "\n".join(lines)
 
 
-def _timed(ask: Any) -> tuple[float, int]:
+def _timed(ask: Callable[[], httpx.Response]) -> tuple[float, int]:
     times, size = [], 0
     for _ in range(_REPEATS + 1):
         started = time.perf_counter()
