@@ -43,16 +43,23 @@ def main() -> None:
 
 def _measures(stack: Stack, report: Report) -> dict[str, Callable[[], None]]:
     from bench import ingest, lag, memory, one_trace, pages, record
+    from bench.bodies import make_bodies
     from config.settings import STATE
     from features.services import create_feature, create_key, create_person, give_role
+    from traces.ingest import ingest_traces
 
     feature = create_feature(slug="bench-agent", task="Be measured.")
     _, key = create_key(feature=feature, scopes=["ingest", "read"])
     person, _ = create_person(name="bench-lead")
     give_role(feature=feature, person=person, role="lead")
 
+    def _settle_rate() -> float:
+        for body in make_bodies(20, seed=5):
+            ingest_traces(feature, body, "application/x-protobuf")
+        return ingest.settled_rate(feature)
+
     def under_load() -> None:
-        rate = float(os.environ.get("RATE", "0")) or ingest.settle_rate(stack.url, key, feature) / 2
+        rate = float(os.environ.get("RATE", "0")) or _settle_rate() / 2
         measured = lag.measure(stack.url, key, rate)
         report.add(lag.report(measured), lag.figure(measured))
 
@@ -66,7 +73,7 @@ def _measures(stack: Stack, report: Report) -> dict[str, Callable[[], None]]:
         "trace": lambda: report.add(one_trace.report(stack, feature, person, key)),
         "pages": over_sizes,
         "record": lambda: report.add(record.report()),
-        "memory": lambda: report.add(memory.report(stack)),
+        "memory": lambda: report.add(memory.report(stack, report.folder)),
     }
 
 

@@ -151,7 +151,8 @@ def _take_templates(owner: psycopg.Connection, templates: Feature) -> int:
         [templates.pk],
     ):
         spans[trace_id].append(tuple(rest))
-    span_rows, trace_rows = [], []
+    span_rows: list[tuple[object, ...]] = []
+    trace_rows: list[tuple[object, ...]] = []
     for idx, (trace_id, summary) in enumerate(traces):
         rows = spans[trace_id]
         start = min(begun for _, _, begun, _, _ in rows)
@@ -195,10 +196,9 @@ def _take_templates(owner: psycopg.Connection, templates: Feature) -> int:
     owner.execute("CREATE INDEX ON t_trace (idx)")
     owner.execute("ANALYZE t_span")
     owner.execute("ANALYZE t_trace")
-    row = owner.execute("SELECT count(*) FROM t_trace").fetchone()
-    if not row or not row[0]:
-        raise RuntimeError("the templates have no search documents")
-    return int(row[0])
+    if not trace_rows:
+        raise RuntimeError("the templates have no traces")
+    return len(trace_rows)
 
 
 # A copy: its number, its hash, its template (drawn by the hash, so that neighbours differ) and its start.

@@ -47,7 +47,7 @@ def report(url: str) -> str:
         plain.append(_over_http(url, key, make_bodies(_BODIES, seed=100 + n)))
         personal.append(_over_http(url, key, make_bodies(_BODIES, seed=200 + n, personal=True)))
     on_disk = _bytes_on_disk()
-    settle_rate = _settled(feature)
+    settle_rate = settled_rate(feature)
     ceiling = median(ceilings)
 
     def row(what: str, rate: float) -> str:
@@ -139,7 +139,7 @@ def _over_http(url: str, key: str, bodies: list[bytes]) -> float:
     return len(bodies) * SPANS_A_BODY / (time.perf_counter() - started)
 
 
-def _settled(feature: Feature) -> float:
+def settled_rate(feature: Feature) -> float:
     """How fast this process and the worker settle all traces of the feature anew."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT sum(span_count) FROM trace WHERE feature_id = %s", [feature.pk])

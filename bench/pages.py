@@ -120,12 +120,13 @@ def report(stages: list[Stage]) -> str:
         cells = " | ".join(f"{stage.times[words][0]:.0f} ({stage.times[words][1]:.0f})" for stage in stages)
         lines.append(f"| {words} | {cells} | {last.times[words][0] / max(base, 0.1):.2f} |")
     lines += ["", f"| store | {head} |", f"| --- |{' ---: |' * len(stages)}"]
-    for words, cell in (
+    rows: list[tuple[str, Callable[[Stage], str]]] = [
         ("requests", lambda stage: f"{stage.traces:,}"),
         ("loaded in", lambda stage: f"{stage.loaded_seconds:,.0f} s"),
         ("rolled up in", lambda stage: f"{stage.rolled_up_seconds:,.1f} s"),
         ("database", lambda stage: f"{stage.database_bytes / 1e9:,.1f} GB"),
-    ):
+    ]
+    for words, cell in rows:
         lines.append(f"| {words} | {' | '.join(cell(stage) for stage in stages)} |")
     return "\n".join(lines)
 

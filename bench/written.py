@@ -13,7 +13,7 @@ class Report:
     """Parts of a report in their order; `write` leaves `report.md` and `report.html` in the folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._parts: list[tuple[str, tuple[dict[str, Any], ...]]] = []
 
     def say(self, line: str) -> None:
@@ -28,8 +28,8 @@ class Report:
 
     def write(self) -> None:
         """Write what there is."""
-        self._folder.mkdir(exist_ok=True)
-        self._folder.joinpath("report.md").write_text(
+        self.folder.mkdir(exist_ok=True)
+        self.folder.joinpath("report.md").write_text(
             "\n\n".join(text for text, _ in self._parts) + "\n", encoding="utf-8"
         )
         body = "".join(
@@ -40,8 +40,8 @@ class Report:
             )
             for text, figures in self._parts
         )
-        self._folder.joinpath("plotly.min.js").write_text(_plotly_js(), encoding="utf-8")
-        self._folder.joinpath("report.html").write_text(
+        self.folder.joinpath("plotly.min.js").write_text(_plotly_js(), encoding="utf-8")
+        self.folder.joinpath("report.html").write_text(
             f"<!doctype html><meta charset=utf-8><title>Clearance benchmarks</title>{body}", encoding="utf-8"
         )
 
