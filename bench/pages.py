@@ -57,7 +57,7 @@ def _stage(stack: Stack, owner_dsn: str, spans: int, say: Say) -> Stage:
     history = make_history(feature, spans, _DAYS, seed=spans, owner_dsn=owner_dsn, say=say)
     loaded = time.monotonic() - started
     started = time.monotonic()
-    while roll_up():
+    while roll_up(at_once=True):
         pass
     rolled_up = time.monotonic() - started
     browser = Browser(stack, person)
