@@ -16,10 +16,12 @@ from features.registry import (
     NavItem,
     OverviewPanel,
     SettingsPanel,
+    TracePanel,
     register_board_part,
     register_nav,
     register_overview_panel,
     register_settings_panel,
+    register_trace_panel,
 )
 from features.window import Window
 from traces.dashboard import begun, dashboard, read_step
@@ -28,6 +30,7 @@ from traces.marks import policies_activated, register_marks, versions_first_seen
 from traces.metrics import STEPS, MetricGroup, last_seen, metrics_of
 from traces.models import VaultEntry
 from traces.queries import first_trace_at
+from traces.storage_views import trace_holds
 
 __all__ = ["register"]
 
@@ -56,10 +59,13 @@ def register() -> None:
     register_nav(NavItem("house", "All traces", "traces", 100))
     register_nav(NavItem("feature", "Traces", "feature_traces", 100))
     register_nav(NavItem("feature", "Send traces", "start", 900))
+    register_nav(NavItem("house", "Storage", "storage", 890))
+    register_nav(NavItem("feature", "Storage", "feature_storage", 930))
     register_board_part(BoardPart("traces", 100, _COLUMNS, "traces/board_cells.html", _board_rows))
     register_overview_panel(OverviewPanel("metrics", 100, "traces/overview_metrics.html", _overview))
     register_marks("versions", versions_first_seen)
     register_marks("policies", policies_activated)
+    register_trace_panel(TracePanel("holds", 900, "traces/trace_holds.html", trace_holds))
     register_settings_panel(SettingsPanel("vault", 100, "traces/settings_vault.html", _vault))
 
 

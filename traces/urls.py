@@ -9,6 +9,7 @@ from traces import (
     reveal_views,
     saved_views,
     span_views,
+    storage_views,
     trace_views,
     views,
 )
@@ -42,6 +43,10 @@ urlpatterns = [
     ),
     path("features/<slug:slug>/traces/<str:id>/reveal/", reveal_views.reveal_page, name="reveal"),
     path("features/<slug:slug>/settings/erase/", reveal_views.erase_page, name="erase"),
+    path("storage/", storage_views.storage, name="storage"),
+    path("features/<slug:slug>/storage/", storage_views.feature_storage, name="feature_storage"),
+    path("features/<slug:slug>/traces/<str:id>/hold/", storage_views.hold_page, name="hold"),
+    path("features/<slug:slug>/holds/<uuid:hold>/release/", storage_views.release_page, name="release"),
     path("features/<slug:slug>/start/", views.start, name="start"),
     path("features/<slug:slug>/start/wait/", views.start_wait, name="start_wait"),
 ]

@@ -18,6 +18,7 @@ register.filter("percent", numbers.percent)
 register.filter("percent_bare", numbers.percent_bare)
 register.filter("seconds", numbers.seconds)
 register.filter("milliseconds", numbers.milliseconds)
+register.filter("size", numbers.size)
 
 # The tone of every status word; a word that is not here is drawn calm. Colours mean: good is proven or done,
 # warn needs a look, bad is broken, unknown is not said.

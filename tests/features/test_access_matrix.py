@@ -15,6 +15,7 @@ from features.models import ROLES, Feature, Person
 from features.services import create_feature, create_key, create_person
 from tests.support import Browser, Stack, unique
 from tests.traces.test_api import body
+from traces.holds import hold_trace
 from traces.ingest import ingest_traces
 from traces.services import settle_dirty
 
@@ -122,6 +123,16 @@ MATRIX: dict[str, dict[str, dict[str, int]]] = {
     "features/<slug:slug>/traces/<str:id>/": {"GET": roles_only()},
     "features/<slug:slug>/traces/<str:id>/spans/<str:span_id>/": {"GET": roles_only()},
     "features/<slug:slug>/traces/<str:id>/spans/<str:span_id>/prompt/": {"GET": roles_only()},
+    "storage/": {"GET": everybody(OK)},
+    "features/<slug:slug>/storage/": {"GET": roles_only()},
+    "features/<slug:slug>/traces/<str:id>/hold/": {
+        "GET": roles_only(FORBIDDEN, lead=OK),
+        "POST": roles_only(FORBIDDEN, lead=400),
+    },
+    "features/<slug:slug>/holds/<uuid:hold>/release/": {
+        "GET": roles_only(FORBIDDEN, lead=OK),
+        "POST": roles_only(FORBIDDEN, lead=400),
+    },
     "features/<slug:slug>/start/": {"GET": roles_only(), "POST": roles_only(FORBIDDEN, lead=OK)},
     "features/<slug:slug>/start/wait/": {"GET": roles_only()},
 }
@@ -155,6 +166,10 @@ class Scene:
             pass
         self.prefix = key.prefix
         make_checkpoint()
+        hold = hold_trace(
+            feature=self.feature, trace_id=bytes.fromhex(TRACE), kind="legal", reason="a claim is open"
+        )
+        self.hold = str(hold.pk)
         from traces.queries import find_trace
 
         found = find_trace([self.feature], TRACE)
@@ -181,6 +196,7 @@ class Scene:
             .replace("<str:prefix>", self.prefix)
             .replace("<str:provider_id>", "sso")
             .replace("<uuid:id>", str(UUID(int=7)))
+            .replace("<uuid:hold>", self.hold)
             .replace("<int:pk>", "1")
             .replace("<int:number>", str(self.others_record))
         )
