@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from statistics import pstdev
 from urllib.parse import urlsplit
 
 from bench.bodies import SPANS_A_BODY, make_bodies, renewed
@@ -21,7 +22,7 @@ _CONNECTIONS = 4
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _MIB = 1024 * 1024
 _WARM_UP = 0.25  # of the run: pools, caches and the allocator's arenas fill
-_FLAT = 0.05  # growth after the warm-up, of what it is then, that is no growth
+_FLAT = 0.05  # growth after the warm-up, of what it is then, that is no growth; nor is what drowns in the ups and downs
 _PARTS = {"uvicorn": "web", "celery": "worker", "postgres": "database"}
 _COLOURS = {"web": "#2563eb", "worker": "#d97706", "database": "#059669"}
 
@@ -49,7 +50,7 @@ def report(stack: Stack, folder: Path = ROOT / "var" / "bench") -> str:
         values = [(at, held[part] / _MIB) for at, held in samples]
         warm = [pair for pair in values if pair[0] >= seconds * _WARM_UP]
         growth = _slope(warm) * (warm[-1][0] - warm[0][0])
-        flat = growth <= _FLAT * warm[0][1]
+        flat = growth <= max(_FLAT * warm[0][1], 2 * pstdev(held for _, held in warm))
         lines.append(
             f"| {part} | {warm[0][1]:.0f} | {warm[-1][1]:.0f} | {max(held for _, held in values):.0f} "
             f"| {growth:+.1f} MiB | {'yes' if flat else 'NO'} |"
