@@ -103,6 +103,14 @@ class HoldChanged(Payload, frozen=True):
     reason: str  # a salted commitment to the reason
 
 
+class PriceSet(Payload, frozen=True):
+    model: str  # as an administrator names it; no agent does
+    valid_from: str
+    input: str  # dollars per million tokens
+    cached_input: str | None
+    output: str
+
+
 class Exported(Payload, frozen=True):
     records: int
 
@@ -141,6 +149,7 @@ ACTIONS: dict[str, type[Payload]] = {
     "traces.exported": TracesExported,
     "hold.placed": HoldChanged,
     "hold.released": HoldChanged,
+    "price.set": PriceSet,
 }
 
 

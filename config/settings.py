@@ -42,6 +42,7 @@ INGEST_MAX_WAITING_BYTES = env.int("CLEARANCE_INGEST_MAX_WAITING_BYTES", 128 * 1
 INGEST_LARGE_BYTES = 8 * 1024 * 1024
 # Requests of one key a minute, over all web processes of the machine; as many may come at once.
 KEY_REQUESTS_PER_MINUTE = env.int("CLEARANCE_KEY_REQUESTS_PER_MINUTE", 30_000)
+SETTLE_LAG_ALARM_SECONDS = env.float("CLEARANCE_SETTLE_LAG_ALARM_SECONDS", 60.0)
 RETENTION_DAYS = env.int("CLEARANCE_RETENTION_DAYS", 90)
 
 # --- secrets ---------------------------------------------------------------------------------------------
@@ -182,6 +183,8 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "settle-sweep": {"task": "traces.settle", "schedule": 5.0, "options": {"expires": 10}},
     "roll-up-sweep": {"task": "traces.roll_up", "schedule": 3.0, "options": {"expires": 6}},
+    "reprice": {"task": "traces.reprice", "schedule": 10.0, "options": {"expires": 10}},
+    "settle-lag": {"task": "traces.lag", "schedule": 10.0, "options": {"expires": 10}},
     "deliver-sweep": {"task": "features.deliver", "schedule": 10.0, "options": {"expires": 20}},
     "features-daily": {"task": "features.daily", "schedule": 86_400.0, "options": {"expires": 3600}},
     "audit-verify": {"task": "audit.verify", "schedule": 3600.0, "options": {"expires": 3600}},

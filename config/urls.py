@@ -17,6 +17,7 @@ urlpatterns = [
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/traces", api.TraceList.as_view()),
     path("api/v1/traces/<str:trace_id>", api.TraceDetail.as_view()),
+    path("api/v1/traces/<str:trace_id>/feedback", api.Feedback.as_view()),
     path("api/v1/features/<slug:slug>/metrics", api.Metrics.as_view()),
     path("", include("features.urls")),
     path("", include("traces.urls")),

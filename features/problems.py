@@ -1,5 +1,6 @@
 """Errors of the API as RFC 9457 problem details."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -40,6 +41,14 @@ class BadField(ClearanceError):
         super().__init__("invalid", message, field=field)
 
 
+class FieldError(ClearanceError):
+    """A body of which fields are wrong: every one with what to mend. A field '' is the body as a whole."""
+
+    def __init__(self, wrong: Sequence[tuple[str, str]]) -> None:
+        self.errors = [{"field": field, "detail": detail} for field, detail in wrong]
+        super().__init__("invalid", "; ".join(f"{field or 'the body'} {detail}" for field, detail in wrong))
+
+
 def problem(
     status: int,
     code: str,
@@ -64,6 +73,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     """Django REST framework's hook: every error of a view as problem details; the rest is a 500 and
     logged.
     """
+    if isinstance(error, FieldError):
+        return problem(error.status, error.code, str(error), error.errors)
     if isinstance(error, ClearanceError):
         where = {"field": error.field, "position": error.position}
         found = {name: value for name, value in where.items() if value is not None}

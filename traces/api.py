@@ -10,10 +10,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from features.bodies import CanonicalParser
 from features.errors import NotFoundError
 from features.models import ApiKey, Feature
 from features.problems import BadField, problem
 from traces import queries
+from traces.feedback import OUTCOMES, give_feedback, read_feedback
 from traces.metrics import UnknownGrouping
 from traces.search.clear_text import personal_data
 from traces.search.ids import named
@@ -139,6 +141,50 @@ class TraceDetail(APIView):
         return problem(
             404, "not_found", "No trace has this trace ID or request ID, or none that this key may see."
         )
+
+
+class Feedback(APIView):
+    """What others know of a request, late or early: outcome, escalation, a violation, a rating, a comment."""
+
+    scope = "evaluate"
+    parser_classes = (CanonicalParser,)
+
+    @extend_schema(
+        operation_id="traces_feedback",
+        request={
+            "application/json": {
+                "type": "object",
+                "required": ["source"],
+                "properties": {
+                    "outcome": {"enum": list(OUTCOMES)},
+                    "escalated": {"type": "boolean"},
+                    "violation": {
+                        "oneOf": [
+                            {"type": "string"},
+                            {
+                                "type": "object",
+                                "required": ["rule"],
+                                "properties": {
+                                    "rule": {"type": "string"},
+                                    "span_id": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+                                    "detail": {"type": "string"},
+                                },
+                            },
+                        ]
+                    },
+                    "rating": {"oneOf": [{"type": "number"}, {"type": "string"}]},
+                    "comment": {"type": "string"},
+                    "source": {"type": "string"},
+                    "at": {"type": "string", "format": "date-time"},
+                },
+            }
+        },
+        responses=OpenApiTypes.OBJECT,
+    )
+    def post(self, request: Request, trace_id: str) -> Response:
+        feature = own_feature(request, request.query_params.get("feature"))
+        given = give_feedback(feature, trace_id, read_feedback(request.data))
+        return Response({"id": trace_id, "traces": given.traces, "new": given.new})
 
 
 class Metrics(APIView):

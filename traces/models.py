@@ -255,13 +255,103 @@ class FactRow(models.Model):
     kind = models.TextField()
     source = models.TextField()
     value = models.JSONField()
-    created_at = models.DateTimeField(db_default=Now())
+    created_at = models.DateTimeField(
+        db_default=Now(), help_text="When its sender says it was said, else when it came."
+    )
+    digest = models.BinaryField(
+        max_length=16, null=True, help_text="Of kind, source, value and the time given: once is once."
+    )
 
     class Meta:
         db_table = "fact"
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["trace_id", "feature"], name="fact_by_trace")
         ]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["trace_id", "feature", "digest"], name="fact_once")
+        ]
+
+
+class LagAlarm(models.Model):
+    """A time in which a feature's traces waited too long to be settled; told once, and once when over."""
+
+    id = models.UUIDField(primary_key=True, default=new_id)
+    feature = models.ForeignKey(Feature, on_delete=models.PROTECT, related_name="+")
+    began_at = models.DateTimeField(db_default=Now())
+    over_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "lag_alarm"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["feature"], condition=models.Q(over_at__isnull=True), name="lag_alarm_open_once"
+            )
+        ]
+
+
+class RequestFact(models.Model):
+    """A fact about a request ID: it holds for every trace of the feature that has it, whichever came first."""
+
+    id = models.UUIDField(primary_key=True, default=new_id)
+    feature = models.ForeignKey(Feature, on_delete=models.PROTECT, related_name="+")
+    request_id = models.TextField()
+    kind = models.TextField()
+    source = models.TextField()
+    value = models.JSONField()
+    created_at = models.DateTimeField(db_default=Now())
+    digest = models.BinaryField(max_length=16)
+
+    class Meta:
+        db_table = "request_fact"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            # Settle looks a request's facts up by its first two columns.
+            models.UniqueConstraint(fields=["feature", "request_id", "digest"], name="request_fact_once")
+        ]
+
+
+class Price(models.Model):
+    """What a model's tokens cost from a day on, in US dollars per million."""
+
+    id = models.UUIDField(primary_key=True, default=new_id)
+    model = models.CharField(
+        max_length=200, help_text="A name, or its start with * behind it; small letters."
+    )
+    valid_from = models.DateField()
+    input = models.DecimalField(max_digits=12, decimal_places=4)
+    cached_input = models.DecimalField(max_digits=12, decimal_places=4, null=True, blank=True)
+    output = models.DecimalField(max_digits=12, decimal_places=4)
+    source = models.CharField(max_length=200, help_text="Where the figure comes from.")
+    changed_at = models.DateTimeField(db_default=Now())
+    changed_by = models.ForeignKey(Person, null=True, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        db_table = "price"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["model", "valid_from"], name="price_of_a_model_from_a_day"),
+            models.CheckConstraint(
+                condition=models.Q(input__gte=0)
+                & models.Q(output__gte=0)
+                & (models.Q(cached_input__isnull=True) | models.Q(cached_input__gte=0)),
+                name="price_is_not_negative",
+            ),
+        ]
+
+
+class PriceChange(models.Model):
+    """A changed price whose traces are being put on the work list, and how far that is."""
+
+    id = models.UUIDField(primary_key=True, default=new_id)
+    model = models.CharField(max_length=200)
+    valid_from = models.DateField()
+    changed_at = models.DateTimeField(db_default=Now())
+    feature_done = models.UUIDField(null=True, help_text="The last feature, in order, that is done.")
+    reached = models.DateTimeField(
+        null=True, help_text="The start of the last trace looked at in the next one."
+    )
+    reached_trace = models.BinaryField(max_length=16, null=True)
+
+    class Meta:
+        db_table = "price_change"
 
 
 class SpanConflict(models.Model):

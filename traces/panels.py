@@ -6,8 +6,11 @@ from uuid import UUID
 
 import msgspec
 from django.http import HttpRequest
+from django.urls import reverse
 
+from features.health import register_detail
 from features.models import Feature
+from features.outbox import Kind, register_kind
 from features.policy import active_policy
 from features.queries import roles_on
 from features.registry import (
@@ -25,11 +28,13 @@ from features.registry import (
 )
 from features.window import Window
 from traces.dashboard import begun, dashboard, read_step
+from traces.feedback_page import feedback_lines
 from traces.filters import traces_url
+from traces.lag import lag_of, readiness
 from traces.marks import policies_activated, register_marks, versions_first_seen
 from traces.metrics import STEPS, MetricGroup, last_seen, metrics_of
 from traces.models import VaultEntry
-from traces.queries import first_trace_at
+from traces.queries import TraceDetail, first_trace_at
 from traces.storage_views import trace_holds
 
 __all__ = ["register"]
@@ -57,6 +62,7 @@ class BoardRow(msgspec.Struct, frozen=True):
 def register() -> None:
     """Register everything; called once, when the application is ready."""
     register_nav(NavItem("house", "All traces", "traces", 100))
+    register_nav(NavItem("house", "Prices", "prices", 800))
     register_nav(NavItem("feature", "Traces", "feature_traces", 100))
     register_nav(NavItem("feature", "Send traces", "start", 900))
     register_nav(NavItem("house", "Storage", "storage", 890))
@@ -66,7 +72,26 @@ def register() -> None:
     register_marks("versions", versions_first_seen)
     register_marks("policies", policies_activated)
     register_trace_panel(TracePanel("holds", 900, "traces/trace_holds.html", trace_holds))
+    register_overview_panel(OverviewPanel("lag", 50, "traces/overview_lag.html", _lag))
+    register_trace_panel(TracePanel("feedback", 100, "traces/trace_feedback.html", _feedback))
+    register_detail("settling", readiness)
+    register_kind("settle.late", SETTLE_LATE)
+    register_kind("settle.caught_up", SETTLE_CAUGHT_UP)
     register_settings_panel(SettingsPanel("vault", 100, "traces/settings_vault.html", _vault))
+
+
+SETTLE_LATE = Kind(
+    lambda feature, facts: f"Traces of {feature} wait to be settled",
+    lambda feature, facts: (
+        f"The oldest waits for {facts['seconds']} s: lists and figures lack what came since."
+    ),
+    lambda feature, facts: reverse("start", args=[feature.slug]) if feature else reverse("features"),
+)
+SETTLE_CAUGHT_UP = Kind(
+    lambda feature, facts: f"Traces of {feature} are settled again as they come",
+    lambda feature, facts: "Lists and figures have all that was stored.",
+    lambda feature, facts: reverse("start", args=[feature.slug]) if feature else reverse("features"),
+)
 
 
 def figure_urls(feature: Feature, window: Window) -> dict[str, str]:
@@ -123,3 +148,12 @@ def _vault(request: HttpRequest, feature: Feature) -> Mapping[str, object]:
         "kept": VaultEntry.objects.filter(feature=feature, sealed__isnull=False).count(),
         "may_erase": "lead" in roles_on(request.user, feature),
     }
+
+
+def _lag(request: HttpRequest, feature: Feature, window: Window) -> Mapping[str, object]:
+    return {"lag": lag_of(feature)}
+
+
+def _feedback(request: HttpRequest, detail: TraceDetail) -> Mapping[str, object] | None:
+    lines = feedback_lines(detail.trace)
+    return {"lines": lines} if lines else None

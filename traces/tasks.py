@@ -4,11 +4,14 @@ import time
 
 from celery import shared_task
 
+from traces.lag import watch_lag, work_left
+from traces.prices import mark_priced
 from traces.retention import ensure_partitions, forget_old_receipts, run_retention
 from traces.rollups import roll_up
 from traces.services import settle_dirty
 
 _TURN_SECONDS = 30.0
+_ENOUGH_WORK = 10_000
 
 
 @shared_task(name="traces.settle")
@@ -19,6 +22,24 @@ def settle() -> int:
     while (done := settle_dirty()) and time.monotonic() < until:
         settled += done
     return settled
+
+
+@shared_task(name="traces.reprice")
+def reprice() -> int:
+    """Put the traces that changed prices touch on the work list, as long as that is short; returns how many were
+    looked at.
+    """
+    until = time.monotonic() + _TURN_SECONDS
+    seen = 0
+    while time.monotonic() < until and work_left(_ENOUGH_WORK) < _ENOUGH_WORK and (done := mark_priced()):
+        seen += done
+    return seen
+
+
+@shared_task(name="traces.lag")
+def lag() -> int:
+    """Tell who must know that traces wait too long, or no longer do."""
+    return watch_lag()
 
 
 @shared_task(name="traces.roll_up")

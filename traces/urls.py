@@ -6,6 +6,7 @@ from traces import (
     dashboard_views,
     export_views,
     list_views,
+    price_views,
     reveal_views,
     saved_views,
     span_views,
@@ -19,6 +20,7 @@ urlpatterns = [
     path(
         "features/<slug:slug>/numbers.json", dashboard_views.take_away, {"form": "json"}, name="numbers_json"
     ),
+    path("prices/", price_views.prices, name="prices"),
     path("traces/", list_views.all_traces, name="traces"),
     path("traces/parts/", list_views.list_parts, name="list_parts"),
     path("traces/suggestions/", list_views.suggestions, name="suggestions"),

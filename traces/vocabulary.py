@@ -258,6 +258,9 @@ class Summary(msgspec.Struct, kw_only=True):
     cost_usd: str | None = None  # a decimal; None: unknown
     unknown_cost_calls: int = 0
     unpriced_models: list[str] = []  # of those calls
+    called_models: list[
+        str
+    ] = []  # of all calls, failed ones and embeddings among them: what prices may touch
     context_tokens: int | None = None  # of the model call with the largest input
     budgeted_calls: int = 0  # model calls with known input, where the policy names a context budget
     over_budget_calls: int = 0

@@ -47,6 +47,7 @@ MATRIX: dict[str, dict[str, dict[str, int]]] = {
     "api/v1/schema/": {"GET": ANYBODY},
     "api/v1/traces": {"GET": BY_KEY},
     "api/v1/traces/<str:trace_id>": {"GET": BY_KEY},
+    "api/v1/traces/<str:trace_id>/feedback": {"POST": BY_KEY},
     "api/v1/features/<slug:slug>/metrics": {"GET": BY_KEY},
     "": {"GET": everybody(OK)},
     "audit/": {"GET": everybody(OK)},
@@ -67,6 +68,10 @@ MATRIX: dict[str, dict[str, dict[str, int]]] = {
     "searches/": {"GET": everybody(OK), "POST": everybody(400)},
     # Another's search is one that does not exist.
     "searches/<uuid:id>/": {"POST": everybody(ABSENT)},
+    "prices/": {
+        "GET": everybody(OK),
+        "POST": {**everybody(FORBIDDEN), "administrator": 400},
+    },
     "accounts/login/": {"GET": everybody(FOUND, nobody=OK)},
     "accounts/logout/": {"GET": dict.fromkeys(WHO, 405)},
     "accounts/inactive/": {"GET": ANYBODY},

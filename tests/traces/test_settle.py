@@ -2,6 +2,7 @@
 
 import threading
 from datetime import UTC, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.db import connection, transaction
@@ -93,8 +94,8 @@ def test_a_settled_trace_is_found_by_its_words_and_by_what_it_is() -> None:
     assert found_by(feature, "'=tool'") == 0
     row = trace_row(feature, trace_id)
     assert row["error_signature"] == "Refund: card declined for order #"
-    assert (row["context_tokens"], row["budgeted_calls"], row["unknown_cost_calls"]) == (100, 0, 1)
-    assert row["cost_usd"] is None
+    assert (row["context_tokens"], row["budgeted_calls"], row["unknown_cost_calls"]) == (100, 0, 0)
+    assert Decimal(row["cost_usd"]) == Decimal("0.00035")
 
 
 def test_what_is_carried_from_call_to_call_stands_once() -> None:

@@ -1,7 +1,7 @@
 """All that is known of some traces, read with one statement a table."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 from django.db.backends.utils import CursorWrapper
 
+from traces.feedback import request_lock
 from traces.vocabulary import Fact, LogEvent, Span
 
 TraceKey = tuple[bytes, UUID]
@@ -38,10 +39,39 @@ class Inputs:
         self._spans = _bodies(cursor, "all_span", keys)
         # A different body under a known ID is as much an input as the one that came first.
         for key, bodies in _bodies(cursor, "span_conflict", keys).items():
-            self._spans[key] += bodies
+            self._spans.setdefault(key, []).extend(bodies)
         self._events = _bodies(cursor, "all_log_event", keys)
         self.facts = _facts(cursor, keys)
         self.before = _before(cursor, keys)
+
+    def join_requests(self, cursor: CursorWrapper, named: Mapping[TraceKey, str | None]) -> set[TraceKey]:
+        """Add what was said of the traces' request IDs to their facts. Returns the traces about whose request
+        somebody is saying something at this moment: they must wait, for whoever says it cannot see them yet.
+
+        The locks are tried, never waited for: a feedback waits for marks that this transaction holds.
+        """
+        asked = {key: request_id for key, request_id in named.items() if request_id}
+        if not asked:
+            return set()
+        locks = {key: request_lock(key[1], request_id) for key, request_id in asked.items()}
+        cursor.execute(
+            "SELECT k FROM unnest(%s::bigint[]) k WHERE NOT pg_try_advisory_xact_lock_shared(k)",
+            [sorted(set(locks.values()))],
+        )
+        taken = {lock for (lock,) in cursor.fetchall()}
+        cursor.execute(
+            "SELECT r.feature_id, r.request_id, r.kind, r.source, r.value::text, r.created_at "
+            "FROM (SELECT DISTINCT f, q FROM unnest(%s::uuid[], %s::text[]) k (f, q)) k "
+            "JOIN request_fact r ON r.feature_id = k.f AND r.request_id = k.q",
+            [[key[1] for key in asked], list(asked.values())],
+        )
+        said: defaultdict[tuple[UUID, str], list[Fact]] = defaultdict(list)
+        for feature_id, request_id, *fact in cursor.fetchall():
+            said[(feature_id, request_id)].append(fact_of(*fact))
+        for key, request_id in asked.items():
+            if facts := said.get((key[1], request_id)):
+                self.facts[key] += facts
+        return {key for key, lock in locks.items() if lock in taken}
 
     def has_any(self, key: TraceKey) -> bool:
         """Whether a span or a log event of the trace is stored."""

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from django.db import DatabaseError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
+from traces.prices import current_prices
 from traces.retention import expired
 from traces.settling.inputs import Inputs, TraceKey, columns
 from traces.settling.judging import Judges
 from traces.settling.rows import Settled, write
-from traces.summarise import PriceList, SearchText, facts_in_order, read, search_text, summary_of
+from traces.summarise import Reading, SearchText, claims_of, facts_in_order, read, search_text, summary_of
 
 log = logging.getLogger("clearance.settle")
 
@@ -36,34 +37,50 @@ def settle_dirty(limit: int = 200) -> int:
             return 0
         past = expired(cursor, keys)
         inputs = Inputs(cursor, keys)
-        judges = Judges(PriceList())
+        # Without spans and log events there are only facts so far, or it is past retention.
+        present = [key for key in keys if key not in past and inputs.has_any(key)]
+        readings, failed = _read(present, inputs)
+        busy = inputs.join_requests(cursor, {key: claims_of(one).request_id for key, one in readings.items()})
+        judges = Judges(current_prices())
         settled: list[Settled] = []
-        failed: list[TraceKey] = []
-        gone: list[TraceKey] = []
-        for key in keys:
-            if key in past or not inputs.has_any(key):
-                gone.append(key)  # past retention, or only facts so far
-                continue
+        for key, reading in readings.items():
+            if key in busy:
+                continue  # somebody is saying something about its request: next time
             try:
-                settled.append(_settle(key, inputs, judges))
+                settled.append(_settle(key, reading, inputs, judges))
             except DatabaseError:
                 raise
-            except Exception:
-                # One poisonous trace must not stop all others; its mark stays, with the number of tries.
-                log.exception("trace %s cannot be settled", key[0].hex())
-                failed.append(key)
+            except Exception:  # noqa: BLE001 - logged, and tried again
+                failed.append(_logged(key))
         if settled:
             failed += write_all(cursor, settled)
-        unwritten = set(failed)
+        unwritten = busy.union(failed)
         _unmark(cursor, [key for key in keys if key not in unwritten])
         if failed:
             _postpone(cursor, failed)
         return len(keys)
 
 
-def _settle(key: TraceKey, inputs: Inputs, judges: Judges) -> Settled:
+def _read(keys: Sequence[TraceKey], inputs: Inputs) -> tuple[dict[TraceKey, Reading], list[TraceKey]]:
+    """Each trace read, and those that cannot be."""
+    readings: dict[TraceKey, Reading] = {}
+    failed: list[TraceKey] = []
+    for key in keys:
+        try:
+            readings[key] = read(inputs.spans(key), inputs.events(key))
+        except Exception:  # noqa: BLE001 - logged, and tried again
+            failed.append(_logged(key))
+    return readings, failed
+
+
+def _logged(key: TraceKey) -> TraceKey:
+    # One poisonous trace must not stop all others; its mark stays, with the number of tries.
+    log.exception("trace %s cannot be settled", key[0].hex())
+    return key
+
+
+def _settle(key: TraceKey, reading: Reading, inputs: Inputs, judges: Judges) -> Settled:
     before = inputs.before.get(key)
-    reading = read(inputs.spans(key), inputs.events(key))
     facts = facts_in_order(inputs.facts.get(key, []))
     summary = summary_of(reading, facts, judges.rules(key, before))
     return Settled(key, summary, search_text(reading, facts, summary), before)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from traces.summarise.calls import Call, count_calls, count_tools
 from traces.summarise.completeness import completeness_of
 from traces.summarise.cost import cost_of
@@ -17,6 +19,7 @@ from traces.vocabulary import Claims, Fact, LogEvent, Span, Summary, ToolCall
 
 _BASELINE = "baseline"
 _MOST_TOKENS = 2**62
+_LONGEST_ID = 512  # characters
 _NOTHING_CLAIMED = Claims()
 _CLAIMS = Claims.__struct_fields__
 
@@ -87,6 +90,7 @@ def summary_of(reading: Reading, facts: Sequence[Fact], rules: Rules) -> Summary
         cost_usd=None if cost.usd is None else plain(cost.usd),
         unknown_cost_calls=cost.unknown,
         unpriced_models=cost.unpriced,
+        called_models=sorted({call.model for call in calls if call.model}),
         context_tokens=_bounded(max(inputs)) if inputs else None,
         budgeted_calls=len(inputs) if budget is not None else 0,
         over_budget_calls=sum(tokens > budget for tokens in inputs) if budget is not None else 0,
@@ -137,7 +141,18 @@ def plain(amount: Decimal) -> str:
 
 def claims_of(reading: Reading) -> Claims:
     """What the agent says about itself: the root's word wins, then the first in time."""
-    return _claims(reading.forest, reading.forest.root())
+    claims = _claims(reading.forest, reading.forest.root())
+    return msgspec.structs.replace(
+        claims,
+        request_id=_key(claims.request_id),
+        session_id=_key(claims.session_id),
+        user_id=_key(claims.user_id),
+    )
+
+
+def _key(text: str | None) -> str | None:
+    """An ID as it fits into an index."""
+    return text[:_LONGEST_ID] if text else text
 
 
 def _claims(forest: Forest, root: Span | None) -> Claims:
