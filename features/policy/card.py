@@ -2,7 +2,7 @@
 
 import msgspec
 
-from features.policy.document import Action, Budget, PolicyDocument, Tier, Trigger
+from features.policy.document import Action, Budget, Check, PolicyDocument, Tier, Trigger
 
 TIER_WORDS: dict[Tier, tuple[str, str]] = {
     "suggest": ("suggest", "It suggests; nothing that it proposes runs."),
@@ -64,6 +64,7 @@ def card_of(document: PolicyDocument) -> Card:
         facts.append(("Success is", traces.success))
     if traces.patterns:
         facts.append(("Own patterns", ", ".join(traces.patterns)))
+    facts += [("Check", check_words(one)) for one in document.check]
     facts += [("Trigger", trigger_words(one)) for one in document.trigger]
     return Card(
         job.task, tier, meaning, [_line(one, job.tier) for one in document.action], job.disallowed, facts
@@ -105,6 +106,20 @@ def _budget(budget: Budget) -> str:
     whose = "each subject" if budget.by == "subject" else "the feature"
     article = "an" if budget.per == "hour" else "a"
     return f"{what} {article} {budget.per} for {whose}"
+
+
+def check_words(check: Check) -> str:
+    """`no-cards: the output must not match [0-9]{16}`."""
+    whose = "the output" if check.on == "output" else "what the agent writes"
+    words = {
+        "pattern": f"{whose} must {'' if check.must_match else 'not '}match {check.pattern}",
+        "json_schema": "the output is JSON of its schema",
+        "forbidden_text": f"{whose} holds none of: {', '.join(check.texts[:5])}",
+        "required_citation": "the output cites what was retrieved",
+        "cel": check.rule or "",
+    }
+    more = f" and {len(check.texts) - 5} more" if len(check.texts) > 5 else ""
+    return f"{check.name}: {words[check.kind]}{more}"
 
 
 def trigger_words(trigger: Trigger) -> str:

@@ -197,6 +197,60 @@ class Trigger(Table):
     then: Literal["roll_back", "hold", "tell"] = "tell"
 
 
+CheckKind = Literal["pattern", "json_schema", "forbidden_text", "required_citation", "cel"]
+# Which fields a kind of check needs, and which it may have.
+_NEEDS: dict[str, str] = {
+    "pattern": "pattern",
+    "json_schema": "schema",
+    "forbidden_text": "texts",
+    "cel": "rule",
+}
+_MAY: dict[str, frozenset[str]] = {
+    "pattern": frozenset({"pattern", "must_match", "on"}),
+    "json_schema": frozenset({"schema"}),
+    "forbidden_text": frozenset({"texts", "on"}),
+    "required_citation": frozenset({"pattern"}),
+    "cel": frozenset({"rule"}),
+}
+
+
+class Check(Table):
+    """A deterministic check of every trace's output, or of all that its agent wrote; one that fails is a violation by
+    its name.
+    """
+
+    name: Name
+    kind: CheckKind
+    on: Literal["output", "trace"] = "output"
+    pattern: Pattern | None = None
+    must_match: bool = True
+    texts: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=200)], ...], Field(strict=False, max_length=100)
+    ] = ()
+    schema_: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
+    rule: Expression | None = None
+
+    @model_validator(mode="after")
+    def _fields_of_its_kind(self) -> Self:
+        given = {field.removesuffix("_") for field in self.model_fields_set} - {"name", "kind"}
+        defaults = {
+            "on": "output",
+            "must_match": True,
+            "texts": (),
+            "pattern": None,
+            "schema_": None,
+            "rule": None,
+        }
+        idle = {field.removesuffix("_") for field, value in defaults.items() if getattr(self, field) == value}
+        needed = _NEEDS.get(self.kind)
+        if needed is not None and (needed not in given or needed in idle):
+            raise ValueError(f"a check of kind {self.kind} needs {needed}")
+        # A version is kept with its defaults filled in, and read again.
+        if wrong := sorted(given - _MAY[self.kind] - idle):
+            raise ValueError(f"a check of kind {self.kind} has no {wrong[0]}")
+        return self
+
+
 class PolicyDocument(Table):
     """A policy as it is kept: every field, defaults filled in."""
 
@@ -205,6 +259,7 @@ class PolicyDocument(Table):
     limits: Limits = Limits()
     traces: Traces = Traces()
     reviews: Reviews = Reviews()
+    check: Annotated[tuple[Check, ...], Field(strict=False, max_length=50)] = ()
     trigger: Annotated[tuple[Trigger, ...], Field(strict=False, max_length=50)] = ()
 
     def kept(self) -> dict[str, Any]:

@@ -12,10 +12,12 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from features.checks import faults_of_output_schema
 from features.errors import ClearanceError
 from features.policy.document import BUILT_IN_KINDS, MOST_ACTIONS, TIERS, PolicyDocument
 from features.policy.positions import Path, Positions
 from features.policy.schemas import faults_of_schema
+from features.rules import TRACE, RuleFault, check_rule, compile_rule
 
 _MOST_CHARACTERS = 256 * 1024
 _EXACT = 2**53
@@ -70,6 +72,7 @@ def read_policy(text: str) -> Reading:
     faults += _schema_faults(values)
     if document is not None:
         faults += _contradictions(document)
+        faults += _check_faults(document)
     if document is None or faults:
         raise UnreadablePolicy([_fault(where, path, message) for path, message in faults])
     return Reading(document, sorted(_fault(where, path, said) for path, said in _warnings(document)))
@@ -210,6 +213,38 @@ def _contradictions(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
         bounds = (trigger.above, trigger.below, trigger.above_baseline, trigger.below_baseline)
         if sum(bound is not None for bound in bounds) != 1:
             yield ("trigger", at), "needs one bound: above, below, above_baseline or below_baseline"
+
+
+_TAKEN_NAMES = frozenset({"disallowed_tool"})
+
+
+def _check_faults(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
+    """What is wrong with the rules about traces."""
+    if document.traces.success is not None:
+        yield from _rule_fault(document.traces.success, ("traces", "success"))
+    seen = set(_TAKEN_NAMES)
+    for at, check in enumerate(document.check):
+        path: Path = ("check", at)
+        if check.name in seen:
+            taken = check.name in _TAKEN_NAMES
+            yield (
+                (*path, "name"),
+                f"{check.name} is {'what a rule of its own is called' if taken else 'declared twice'}",
+            )
+        seen.add(check.name)
+        if check.rule is not None:
+            yield from _rule_fault(check.rule, (*path, "rule"))
+        if check.schema_ is not None:
+            found = faults_of_output_schema(check.schema_)
+            yield from (((*path, "schema", *inside), said) for inside, said in found)
+
+
+def _rule_fault(text: str, path: Path) -> Iterator[tuple[Path, str]]:
+    try:
+        check_rule(text, {"trace": TRACE})
+        compile_rule(text)
+    except RuleFault as fault:
+        yield path, str(fault)
 
 
 def _warnings(document: PolicyDocument) -> Iterator[tuple[Path, str]]:

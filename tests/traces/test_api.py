@@ -4,6 +4,7 @@ import json
 import os
 import time
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -96,7 +97,8 @@ def test_a_trace_has_every_field_of_the_interface(client: Client) -> None:
     found = client.trace(trace_id)
     assert TRACE_FIELDS | {"spans"} <= set(found)
     assert found["feature"] == client.slug
-    assert found["cost_usd"] is None
+    assert isinstance(found["cost_usd"], str)
+    assert Decimal(found["cost_usd"]) > 0
     assert found["also"] == []
     for span in found["spans"]:
         assert set(span) >= SPAN_FIELDS

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from traces.summarise.cost import PriceList
+from traces.summarise.document import spoken
 from traces.vocabulary import Json, Span, Summary, Violation
 
 __all__ = ["Judged", "Rules", "Seen"]
@@ -21,6 +22,17 @@ class Seen(msgspec.Struct, frozen=True):
     claimed: str | None
     escalated: bool
     output_span: str | None
+
+    def written(self) -> list[tuple[str, str]]:
+        """(text, span ID) of all that the agent wrote: the models' answers and the arguments of tools that ran."""
+        found: list[tuple[str, str]] = []
+        for span in self.calls:
+            for message in span.content.output or ():
+                found += [(part.text, span.span_id.hex()) for part in message.parts if part.text]
+        for span in self.tools:
+            if span.content.arguments is not None:
+                found.append((spoken(span.content.arguments), span.span_id.hex()))
+        return found
 
     def view(self) -> dict[str, Json]:
         """`trace` as the rules of a policy see it; its fields and types stand in features/rules/trace.py."""
