@@ -76,6 +76,11 @@ def trace_row(feature: Feature, trace_id: bytes) -> dict[str, Any]:
     """The row of `trace`, less when it was settled."""
     (row,) = _rows("SELECT * FROM trace WHERE feature_id = %s AND trace_id = %s", feature.pk, trace_id)
     row.pop("settled_at")
+    # Django reads jsonb as text by hand-written statements.
+    row["summary"], row["segments"] = (
+        msgspec.json.decode(row["summary"]),
+        msgspec.json.decode(row["segments"]),
+    )
     return _comparable(row)
 
 
