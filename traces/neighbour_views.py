@@ -1,11 +1,9 @@
 """A trace's neighbours in the words of its page, with the addresses of their lists."""
 
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
-from features.models import Feature
 from traces.filters import traces_url
 from traces.models import Trace
 from traces.neighbours import Neighbour, neighbours_of
@@ -16,7 +14,7 @@ _WORDS: Final = {"session": "Same session", "user": "Same user", "error": "Same 
 
 
 class NeighbourView(msgspec.Struct, frozen=True, kw_only=True):
-    """What the trace shares with others; `url` lists them, empty where no list can."""
+    """What the trace shares with others; `url` lists them."""
 
     words: str
     value: list[Piece]
@@ -35,16 +33,9 @@ def neighbour_views(trace: Trace) -> list[NeighbourView]:
             count=f"{'over ' if found.more else ''}{counted(found.others, 'other request')}"
             if found.others
             else "",
-            url=_LISTS[found.kind](trace.feature, found.value),
+            url=traces_url(trace.feature, {"window": "all"}, **{found.kind: found.value}),
             before=found.before,
             after=found.after,
         )
         for found in neighbours_of(trace)
     ]
-
-
-_LISTS: Final[dict[str, Callable[[Feature, str], str]]] = {
-    "session": lambda feature, value: traces_url(feature, {"window": "all"}, session=value),
-    "user": lambda feature, value: traces_url(feature, {"window": "all"}, user=value),
-    "error": lambda feature, value: "",
-}

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import pytest
-from playwright.sync_api import Request, expect
+from playwright.sync_api import Dialog, Request, expect
 
 from tests.browser.conftest import Visit, Visitor
 from tests.support import Client
@@ -224,8 +224,12 @@ def test_hostile_text_in_every_field_breaks_no_page(visit: Visit, client: Client
         if not made.url.startswith((client.stack.url, "data:", "blob:")):
             foreign.append(made.url)
 
+    def note(dialog: Dialog) -> None:
+        dialogs.append(dialog.message)
+        dialog.dismiss()
+
     page.on("request", request)
-    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.on("dialog", note)
     visitor.sign_in()
     base = f"/features/{client.slug}/"
     at = f"{base}traces/{trace.trace_id}/"
