@@ -165,7 +165,9 @@ def _context(
     }
 
 
-def _search(state: ListState, features: Sequence[Feature]) -> tuple[SearchPage, ClearanceError | None]:
+def _search(
+    state: ListState, features: Sequence[Feature], *, counted: bool = True
+) -> tuple[SearchPage, ClearanceError | None]:
     nothing = SearchPage([], None, Total(0, exact=True))
     if state.wrong is not None:
         return nothing, None
@@ -177,6 +179,8 @@ def _search(state: ListState, features: Sequence[Feature]) -> tuple[SearchPage, 
             state.end,
             order=state.order,
             limit=PAGE_SIZE,
+            counted=counted,
+            bodies=False,
             cursor=state.cursor,
         )
     except TooBroad as error:
@@ -387,7 +391,7 @@ def _look(request: HttpRequest, slug: str | None, late: bool) -> HttpResponse | 
         try:
             features, feature = _features(request, slug)
             state = parse_list_state(request.GET, datetime.now(UTC))
-            found, _ = _search(state, features)
+            found, _ = _search(state, features, counted=False)
             mark = _mark(found.traces)
             if mark == request.GET.get("seen", "") and not late:
                 return None

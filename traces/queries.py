@@ -179,14 +179,21 @@ def list_traces(
     cursor.
     """
     found = search(
-        features, tree_of(wanted), wanted.start, wanted.end, order=wanted.order, limit=limit, cursor=cursor
+        features,
+        tree_of(wanted),
+        wanted.start,
+        wanted.end,
+        order=wanted.order,
+        limit=limit,
+        cursor=cursor,
+        bodies=False,
     )
     return TracePage([row_of(trace) for trace in found.traces], found.next, found.total.n)
 
 
 def latest_trace(feature: Feature) -> TraceRow | None:
     """The feature's newest settled trace."""
-    found = search([feature], None, limit=1, counted=False).traces
+    found = search([feature], None, limit=1, counted=False, bodies=False).traces
     return row_of(found[0]) if found else None
 
 

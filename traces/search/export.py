@@ -57,7 +57,7 @@ def batches(
         allowed = set(still())
         seen = Scope(tuple(one for one in scope.features if one in allowed), scope.start, scope.end)
         found = execute.find(seen, query, order, BATCH, cursor)
-        yield traces_of(found.hits)
+        yield traces_of(found.hits, bodies=False)
         cursor = found.next
         if cursor is None:
             return

@@ -103,11 +103,12 @@ def search(
     limit: int = 50,
     cursor: str | None = None,
     counted: bool = True,
+    bodies: bool = True,
 ) -> SearchPage:
     """A page of the traces of these features that started in [start, end) and answer to the tree.
 
-    `counted` False: the total is that of the page. Raises BadLine, BadField for a cursor of another list, TooBroad
-    when it takes too long.
+    `counted` False: the total is that of the page; `bodies` False: the rows come without their summaries. Raises
+    BadLine, BadField for a cursor of another list, TooBroad when it takes too long.
     """
     scope = scope_of(features, start, end)
     query = prepare(features, node)
@@ -122,7 +123,7 @@ def search(
         # Where counting took too long, what is seen is what is known.
         seen = len(found.hits) + (found.next is not None)
         n = n if n.exact else Total(max(n.n, seen), exact=False)
-    return SearchPage(traces_of(found.hits), found.next, n, found.looked)
+    return SearchPage(traces_of(found.hits, bodies=bodies), found.next, n, found.looked)
 
 
 def total(scope: Scope, query: Compiled, up_to: int = EXACT_UP_TO) -> Total:
@@ -133,13 +134,14 @@ def total(scope: Scope, query: Compiled, up_to: int = EXACT_UP_TO) -> Total:
     return Total(min(n, up_to), exact=n <= up_to)
 
 
-def traces_of(hits: Sequence[execute.Hit]) -> list[Trace]:
-    """The trace rows of what was found, in its order."""
+def traces_of(hits: Sequence[execute.Hit], *, bodies: bool) -> list[Trace]:
+    """The trace rows of what was found, in its order; without `bodies`, without their summaries."""
     if not hits:
         return []
     keys = [(hit.trace_id, hit.feature_id) for hit in hits]
     # By the trace IDs alone, which is the key's first part; another feature's row under one is dropped below.
     rows = Trace.objects.filter(trace_id__in={trace_id for trace_id, _ in keys}).select_related("feature")
+    rows = rows if bodies else rows.defer("summary")
     found = {(bytes(row.trace_id), row.feature_id): row for row in rows}
     return [found[key] for key in keys if key in found]
 
