@@ -1,68 +1,38 @@
 // The timeline by keyboard: one row holds the focus (roving tabindex), htmx swaps the chosen span's panel.
-// Rows are looked up each time: a restored history entry brings new ones.
 const all = () => [...document.querySelectorAll(".trace-tree tbody tr")];
-
-function link(row) {
-  return row.cells[0].querySelector("a");
-}
+const link = (row) => row.cells[0].querySelector("a");
+const held = (rows = all()) => rows.indexOf(document.activeElement?.closest?.("tr"));
+const start = (rows) => Math.max(rows.findIndex((row) => row.ariaSelected === "true"), 0);
+const address = document.querySelector("[data-copy-address]");
 
 function hold(row, focus = true) {
+  if (!row) return false;
   all().forEach((other) => { other.tabIndex = other === row ? 0 : -1; });
-  if (!focus) return;
+  if (!focus) return true;
   row.focus({ preventScroll: true });
   row.scrollIntoView({ block: "nearest", inline: "nearest" });
-}
-
-function choose(row) {
-  all().forEach((other) => other.setAttribute("aria-selected", String(other === row)));
-}
-
-function held(rows = all()) {
-  return rows.indexOf(document.activeElement?.closest?.("tr"));
-}
-
-function start(rows = all()) {
-  return Math.max(rows.findIndex((row) => row.getAttribute("aria-selected") === "true"), 0);
+  return true;
 }
 
 function step(by) {
   const rows = all();
-  if (!rows.length) return false;
   const at = held(rows);
-  hold(rows[at < 0 ? start(rows) : Math.min(Math.max(at + by, 0), rows.length - 1)]);
-  return true;
-}
-
-function edge(index) {
-  // Home and End belong to the page unless the timeline has the focus.
-  if (held() < 0) return false;
-  hold(all().at(index));
-  return true;
+  return hold(rows[at < 0 ? start(rows) : Math.min(Math.max(at + by, 0), rows.length - 1)]);
 }
 
 function open() {
-  const row = all()[held()];
-  if (!row || document.activeElement.tagName === "A") return false;
-  link(row).click();
+  if (document.activeElement.tagName === "A") return false;
+  link(all()[held()]).click();
   return true;
 }
 
-// To the row that a level above begins with; a folded row opens.
+// To the row a level above.
 function out() {
-  const rows = all();
-  const at = held(rows);
-  const level = Number(rows[at]?.ariaLevel);
-  const parent = rows.slice(0, Math.max(at, 0)).reverse().find((row) => Number(row.ariaLevel) < level);
-  if (parent) hold(parent);
-  return at >= 0;
+  const rows = all().slice(0, held() + 1).reverse();
+  return hold(rows.find((row) => Number(row.ariaLevel) < Number(rows[0].ariaLevel))) || true;
 }
 
-function into() {
-  const row = all()[held()];
-  return row?.ariaExpanded === "false" ? open() : step(1);
-}
-
-// Links of the page that a key presses: next error, next found span, raw, prompt.
+// Links that a key presses: next error, next found span, raw, prompt.
 function press(key) {
   const found = document.querySelector(`[data-key="${CSS.escape(key)}"]`);
   found?.click();
@@ -70,33 +40,37 @@ function press(key) {
 }
 
 const KEYS = { j: () => step(1), k: () => step(-1) };
-const IN_TREE = { ArrowDown: () => step(1), ArrowUp: () => step(-1), ArrowLeft: out, ArrowRight: into, Home: () => edge(0), End: () => edge(-1), Enter: open };
-
-function typing(target) {
-  return target.closest?.("input, select, textarea, [contenteditable], dialog[open]") !== null;
-}
+const IN_TREE = {
+  ArrowDown: KEYS.j,
+  ArrowUp: KEYS.k,
+  ArrowLeft: out,
+  ArrowRight: () => (all()[held()].ariaExpanded === "false" ? open() : step(1)),
+  Home: () => hold(all()[0]),
+  End: () => hold(all().at(-1)),
+  Enter: open,
+};
 
 document.addEventListener("keydown", (event) => {
-  if (event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey || typing(event.target)) return;
+  if (event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey) return;
+  if (event.target.closest?.("input, select, textarea, [contenteditable], dialog[open]")) return;
   const letter = event.key.length === 1 && document.documentElement.dataset.keys !== "off";
-  const single = letter ? KEYS[event.key] ?? (() => press(event.key)) : undefined;
   // Arrows move in the tree when it has the focus; elsewhere they scroll the page.
-  const action = single ?? (held() >= 0 ? IN_TREE[event.key] : undefined);
-  if (action?.()) event.preventDefault();
+  const action = letter ? KEYS[event.key] ?? (() => press(event.key)) : held() >= 0 && IN_TREE[event.key];
+  if (action && action()) event.preventDefault();
 });
 
-function prepare(focus = false) {
-  const rows = all();
-  if (!rows.length) return;
+const copied = () => { address.dataset.copy = location.href; };
+copied();
+document.addEventListener("htmx:pushedIntoHistory", copied);
+
+const rows = all();
+if (rows.length) {
   rows.forEach((row) => { link(row).tabIndex = -1; });
   const chosen = rows[start(rows)];
-  hold(chosen, focus);
+  hold(chosen, false);
   const box = chosen.closest(".trace-box");
   box.scrollTop = chosen.offsetTop - box.clientHeight / 2;
 }
-
-prepare();
-document.addEventListener("htmx:historyRestore", () => prepare(true));
 
 // A click anywhere in a row opens it; on the link itself the browser and htmx do.
 document.addEventListener("click", (event) => {
@@ -105,24 +79,12 @@ document.addEventListener("click", (event) => {
   else if (row) link(row).click();
 });
 
-// Whatever asked for a span (a row, a message): its row is the chosen one now.
+// Whatever asked for a span: its row is the chosen one now. In another window or a folded row the whole page shows it.
 document.addEventListener("htmx:afterSwap", (event) => {
   if (event.detail.target.id !== "span-panel") return;
   const asked = new URL(event.detail.pathInfo.finalRequestPath, location.href).searchParams.get("span");
   const chosen = document.getElementById(`row-${asked}`);
-  // A span in another window or a folded row: the whole page shows it.
   if (asked && !chosen) return location.reload();
-  choose(chosen);
-  if (chosen) hold(chosen, held() >= 0);
-});
-
-document.addEventListener("click", async (event) => {
-  const button = event.target.closest("[data-copy-address]");
-  if (!button) return;
-  try {
-    await navigator.clipboard.writeText(location.href);
-    button.textContent = "Copied";
-  } catch {
-    button.textContent = "Copy it from the address bar";
-  }
+  all().forEach((row) => { row.ariaSelected = String(row === chosen); });
+  hold(chosen, held() >= 0);
 });
