@@ -35,6 +35,7 @@ from traces.marks import policies_activated, register_marks, versions_first_seen
 from traces.metrics import STEPS, MetricGroup, last_seen, metrics_of
 from traces.models import VaultEntry
 from traces.queries import TraceDetail, first_trace_at
+from traces.retention import active_retention, kept_from
 from traces.storage_views import trace_holds
 
 __all__ = ["register"]
@@ -131,7 +132,15 @@ def _overview(request: HttpRequest, feature: Feature, window: Window) -> Mapping
     if first_trace_at(feature) is None:
         return {"empty": True}
     step = read_step(request.GET.get("step") or "", window)
-    return {"empty": False, "board": dashboard(feature, window, step), "step": step, "steps": list(STEPS)}
+    kept = kept_from(feature.pk)
+    return {
+        "empty": False,
+        "board": dashboard(feature, window, step),
+        "step": step,
+        "steps": list(STEPS),
+        "whole_from": kept if window.start < kept else None,
+        "kept_days": active_retention(feature.pk),
+    }
 
 
 _PII_WORDS = {

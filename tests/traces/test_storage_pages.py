@@ -45,6 +45,16 @@ def test_a_features_people_see_what_is_kept_how_long_and_by_whose_word(
     assert "2 requests" in listed.text
 
 
+def test_the_dashboard_says_where_figures_begin(stack: Stack, feature: Feature) -> None:
+    send(feature, 3)
+    browser = Browser(stack, person(feature, "viewer"))
+    path = f"/features/{feature.slug}/?window=30d"
+    assert "figures begin on" not in browser.get(path).text
+    keep_days(feature, 7)
+    assert "Requests are kept 7 days: figures begin on" in browser.get(path).text
+    assert "figures begin on" not in browser.get(path.replace("30d", "24h")).text
+
+
 def test_an_empty_feature_says_so(stack: Stack, feature: Feature) -> None:
     text = Browser(stack, person(feature, "viewer")).get(f"/features/{feature.slug}/storage/").text
     for words in ("nothing is stored", "Nothing is held", "No request yet", "Nothing has gone yet"):
