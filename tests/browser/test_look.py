@@ -106,7 +106,7 @@ def test_dark_mode_follows_the_system_and_the_switch_wins(visit: Visit, client: 
 
     visitor.go("/")
     assert max(background()) < 80
-    page.locator("header details[data-drop] summary").click()
+    page.locator(".top details[data-drop] summary").click()
     page.locator("[data-setting=theme] input[value=light]").check(force=True)
     assert min(background()) > 200
     page.reload()
@@ -128,7 +128,7 @@ def test_keys_are_shown_dead_in_fields_and_can_be_switched_off(visit: Visit, cli
     page.keyboard.press("g")
     page.keyboard.press("t")
     page.wait_for_url("**/traces/")
-    page.locator("header details[data-drop] summary").click()
+    page.locator(".top details[data-drop] summary").click()
     page.locator("[data-keys-switch]").uncheck(force=True)
     page.keyboard.press("Escape")
     page.keyboard.press("?")
