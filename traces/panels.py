@@ -34,6 +34,7 @@ from traces.lag import lag_of, readiness
 from traces.marks import policies_activated, register_marks, versions_first_seen
 from traces.metrics import STEPS, MetricGroup, last_seen, metrics_of
 from traces.models import VaultEntry
+from traces.present.text import line
 from traces.queries import TraceDetail, first_trace_at
 from traces.retention import active_retention, kept_from
 from traces.storage_views import trace_holds
@@ -74,6 +75,7 @@ def register() -> None:
     register_marks("policies", policies_activated)
     register_trace_panel(TracePanel("holds", 900, "traces/trace_holds.html", trace_holds))
     register_overview_panel(OverviewPanel("lag", 50, "traces/overview_lag.html", _lag))
+    register_trace_panel(TracePanel("rules", 90, "traces/trace_rules.html", _rules))
     register_trace_panel(TracePanel("feedback", 100, "traces/trace_feedback.html", _feedback))
     register_detail("settling", readiness)
     register_kind("settle.late", SETTLE_LATE)
@@ -161,6 +163,15 @@ def _vault(request: HttpRequest, feature: Feature) -> Mapping[str, object]:
 
 def _lag(request: HttpRequest, feature: Feature, window: Window) -> Mapping[str, object]:
     return {"lag": lag_of(feature)}
+
+
+def _rules(request: HttpRequest, detail: TraceDetail) -> Mapping[str, object] | None:
+    faults = detail.settled.rule_faults
+    return (
+        {"faults": [line(fault, 400) for fault in faults], "policy": detail.settled.policy}
+        if faults
+        else None
+    )
 
 
 def _feedback(request: HttpRequest, detail: TraceDetail) -> Mapping[str, object] | None:

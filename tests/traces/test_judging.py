@@ -4,6 +4,8 @@ from typing import Any
 
 from features.policy import read_policy
 from features.policy.activation import apply_policy
+from features.services import create_person
+from tests.support import Browser, Stack, unique
 from tests.traces.settled import new_feature, new_span, new_trace_id, settle, store, trace_row
 from traces.vocabulary import Content, Message, Part, Usage
 
@@ -104,7 +106,7 @@ def test_a_trace_from_before_any_policy_takes_the_first_that_it_meets() -> None:
     assert (trace_row(feature, trace_id)["outcome"], trace_row(feature, trace_id)["policy"]) == ("success", 1)
 
 
-def test_a_rule_that_cannot_be_asked_is_unknown_and_says_why() -> None:
+def test_a_rule_that_cannot_be_asked_is_unknown_and_says_why(stack: Stack) -> None:
     feature, trace_id = new_feature(), new_trace_id()
     put_in_force(feature, 'trace.segments.tier == "gold"')
     store(feature, new_span(trace_id))
@@ -112,3 +114,6 @@ def test_a_rule_that_cannot_be_asked_is_unknown_and_says_why() -> None:
     row = trace_row(feature, trace_id)
     assert (row["outcome"], row["outcome_source"]) == ("unknown", "success_rule_fault")
     assert "tier" in row["summary"]["rule_faults"][0]
+    viewer, _ = create_person(name=unique("viewer"), roles=[(feature.slug, "viewer")])
+    page = Browser(stack, viewer).get(f"/features/{feature.slug}/traces/{trace_id.hex()}/").text
+    assert "Could not be judged" in page
