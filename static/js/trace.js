@@ -26,13 +26,12 @@ function open() {
   return true;
 }
 
-// To the row a level above.
 function out() {
   const rows = all().slice(0, held() + 1).reverse();
   return hold(rows.find((row) => Number(row.ariaLevel) < Number(rows[0].ariaLevel))) || true;
 }
 
-// Links that a key presses: next error, next found span, raw, prompt.
+// Links that a key presses.
 function press(key) {
   const found = document.querySelector(`[data-key="${CSS.escape(key)}"]`);
   found?.click();
@@ -54,7 +53,6 @@ document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey) return;
   if (event.target.closest?.("input, select, textarea, [contenteditable], dialog[open]")) return;
   const letter = event.key.length === 1 && document.documentElement.dataset.keys !== "off";
-  // Arrows move in the tree when it has the focus; elsewhere they scroll the page.
   const action = letter ? KEYS[event.key] ?? (() => press(event.key)) : held() >= 0 && IN_TREE[event.key];
   if (action && action()) event.preventDefault();
 });
