@@ -145,8 +145,8 @@ def dashboard(feature: Feature, window: Window, step: Step) -> Dashboard:
         variants=[visible(name) for name in names] if len(names) > 1 else [],
         undrawn=len(report.variants) - len(names),
         comparison=_comparison(feature, query, [report.variants[name] for name in names]),
-        models=_parts(feature, window, "model", total.requests),
-        tools=_parts(feature, window, "tool", None),
+        models=_parts(feature, window, "model", report.models, total.requests),
+        tools=_parts(feature, window, "tool", report.tools),
         plots=[plot for plot in plots if plot.drawn],
         lacking=[plot.title.lower() for plot in plots if not plot.drawn],
         marks=marks,
@@ -181,10 +181,11 @@ def _comparison(feature: Feature, query: Mapping[str, str], groups: Sequence[Met
     ]
 
 
-def _parts(feature: Feature, window: Window, dimension: str, of: int | None) -> list[Part]:
+def _parts(
+    feature: Feature, window: Window, dimension: str, groups: Sequence[MetricGroup], of: int | None = None
+) -> list[Part]:
     """The models or tools of the window, the most used first; `of`: all requests, for a share of them."""
-    groups = metrics(feature, window.start, window.end, (dimension,), 1 if dimension == "model" else 0)
-    groups.sort(key=lambda group: (-group.requests, group.by[dimension]))
+    groups = sorted(groups, key=lambda group: (-group.requests, group.by[dimension]))
     return [
         Part(
             name=visible(group.by[dimension]),

@@ -122,31 +122,28 @@ class SeriesPoint(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """A window's metrics and its steps, of all traces and of each variant: all of one snapshot."""
+    """A window's metrics and its steps, of all traces, of each variant, model (of quantiles only the latency's) and
+    tool (none): all of one snapshot.
+    """
 
     total: MetricGroup
     points: list[SeriesPoint]
     variants: dict[str, MetricGroup]
     variant_points: dict[str, list[SeriesPoint]]
+    models: list[MetricGroup]
+    tools: list[MetricGroup]
 
 
-def metrics(
-    feature: Feature,
-    start: datetime,
-    end: datetime,
-    by: Sequence[str] = (),
-    quantiles: int = len(HISTOGRAMS),
-) -> list[MetricGroup]:
+def metrics(feature: Feature, start: datetime, end: datetime, by: Sequence[str] = ()) -> list[MetricGroup]:
     """The metrics of the traces that started in [start, end), one group for each value of `by`: `variant`, and one of
     `model`, `tool`, `version`, `segment.<name>`, under each value of which a trace counts once.
 
-    `quantiles`: how many of latency, waiting and context are wanted, in this order; the others are left empty.
     Without `by` always exactly one group. By tool, tool failures are those of that tool, and retries are not known.
     Raises UnknownGrouping.
     """
     dimension = _dimension(by)
     groups: dict[tuple[str, ...], _Sums] = {} if by else {(): _Sums()}
-    for row in _rows([feature.pk], dimension, start, end, "day", quantiles):
+    for row in _rows([feature.pk], [dimension], start, end, "day"):
         key = tuple(row.variant if name == "variant" else row.value for name in by)
         groups.setdefault(key, _Sums()).add(row)
     return [groups[key].group(dict(zip(by, key, strict=True)), dimension) for key in sorted(groups)]
@@ -157,7 +154,7 @@ def metrics_of(
 ) -> dict[UUID, tuple[MetricGroup, list[SeriesPoint]]]:
     """The metrics of several features and their steps, in one statement; of quantiles only the latency's."""
     sums: dict[UUID, dict[datetime, _Sums]] = {feature.pk: {} for feature in features}
-    for row in _rows(list(sums), "", start, end, step, 1):
+    for row in _rows(list(sums), [""], start, end, step, _LATENCY_ONLY):
         sums[row.feature_id].setdefault(_floor(row.at, step), _Sums()).add(row)
     return {pk: (_total(steps).group({}), _points(steps, start, end, step)) for pk, steps in sums.items()}
 
@@ -175,7 +172,11 @@ def last_seen(features: Sequence[Feature]) -> dict[UUID, datetime]:
 def metric_report(feature: Feature, start: datetime, end: datetime, step: Step) -> Report:
     """The metrics over [start, end) and by step (UTC), every step present, also the empty ones (n = 0)."""
     variants: dict[str, dict[datetime, _Sums]] = {}
-    for row in _rows([feature.pk], "", start, end, step):
+    parts: dict[str, dict[str, _Sums]] = {"model": {}, "tool": {}}
+    for row in _rows([feature.pk], ["", *parts], start, end, step, _REPORTED):
+        if row.dimension:
+            parts[row.dimension].setdefault(row.value, _Sums()).add(row)
+            continue
         variants.setdefault(row.variant, {}).setdefault(_floor(row.at, step), _Sums()).add(row)
     everything: dict[datetime, _Sums] = {}
     for steps in variants.values():
@@ -189,6 +190,8 @@ def metric_report(feature: Feature, start: datetime, end: datetime, step: Step) 
             name: _points(steps, start, end, step, {"variant": name})
             for name, steps in sorted(variants.items())
         },
+        models=[sums.group({"model": name}) for name, sums in sorted(parts["model"].items())],
+        tools=[sums.group({"tool": name}, "tool") for name, sums in sorted(parts["tool"].items())],
     )
 
 
@@ -214,12 +217,11 @@ class _Row(msgspec.Struct, frozen=True):
 
     feature_id: UUID
     at: datetime
+    dimension: str
     variant: str
     value: str
     counts: tuple[Any, ...]
-    histograms: tuple[
-        list[int], ...
-    ]  # a pair of arrays for each of those asked for, in the order of HISTOGRAMS
+    histograms: tuple[list[int], ...]  # a pair of arrays for each of HISTOGRAMS, None: not asked for
 
 
 class _Sums:
@@ -232,9 +234,10 @@ class _Sums:
     def add(self, row: _Row) -> None:
         self.counts = [mine + more for mine, more in zip(self.counts, row.counts, strict=True)]
         for mine, buckets, counts in zip(
-            self.histograms, row.histograms[::2], row.histograms[1::2], strict=False
+            self.histograms, row.histograms[::2], row.histograms[1::2], strict=True
         ):
-            mine.add(buckets, counts)
+            if buckets:
+                mine.add(buckets, counts)
 
     def merge(self, other: "_Sums") -> None:
         self.counts = [mine + more for mine, more in zip(self.counts, other.counts, strict=True)]
@@ -323,29 +326,39 @@ def _points(
 # --- reading ---------------------------------------------------------------------------------------------
 
 
+# Which dimensions each histogram is wanted of; arrays that nobody reads cost more than all else.
+_Wanted = tuple[tuple[str, ...] | None, ...]
+_ALL: Final[_Wanted] = (None, None, None)
+_LATENCY_ONLY: Final[_Wanted] = (None, (), ())
+_REPORTED: Final[_Wanted] = (("", "model"), ("",), ("",))
+
+
 def _rows(
     features: Sequence[UUID],
-    dimension: str,
+    dimensions: Sequence[str],
     start: datetime,
     end: datetime,
     coarsest: Step,
-    quantiles: int = 3,
+    wanted: _Wanted = _ALL,
 ) -> list[_Row]:
-    """What covers [start, end) exactly once; no row is longer than a step of `coarsest` or leaves one. Of days past
-    retention only held traces are left: they are no figure, and left out.
+    """What covers [start, end) exactly once in each dimension; no row is longer than a step of `coarsest` or leaves
+    one. Of days past retention only held traces are left: they are no figure, and left out.
     """
-    borders = _borders(start, end, coarsest)
     kept = {feature_id: kept_from(feature_id) for feature_id in features}
-    kind = "segment" if dimension.startswith(_SEGMENT) else dimension
+    kinds = tuple("segment" if name.startswith(_SEGMENT) else name for name in dimensions)
+    parameters: dict[str, Any] = {
+        "features": list(features),
+        "dimensions": list(dimensions),
+        "start": start,
+        "end": end,
+        **_borders(start, end, coarsest),
+    }
     with connection.cursor() as cursor:
-        cursor.execute(
-            _statement(kind, quantiles),
-            {"features": list(features), "dimension": dimension, "start": start, "end": end, **borders},
-        )
+        cursor.execute(_statement(kinds, wanted), parameters)
         width = len(COUNTS)
         return [
-            _Row(feature_id, at, variant, value, tuple(measures[:width]), tuple(measures[width:]))
-            for feature_id, at, variant, value, *measures in cursor.fetchall()
+            _Row(feature_id, at, dimension, variant, value, tuple(measures[:width]), tuple(measures[width:]))
+            for feature_id, at, dimension, variant, value, *measures in cursor.fetchall()
             if at >= kept[feature_id]
         ]
 
@@ -380,15 +393,26 @@ def _borders(start: datetime, end: datetime, coarsest: Step) -> dict[str, dateti
 def _below(step: str, dirty: str, measures: str) -> str:
     """The rollups of `step` in the ranges where no longer step could be taken."""
     return f"""
-    SELECT p.feature_id, p.{step}, p.variant, p.value, {measures} FROM {step}_ranges AS x CROSS JOIN LATERAL (
-        SELECT * FROM rollup_{step} WHERE feature_id = x.feature_id AND dimension = %(dimension)s
+    SELECT p.feature_id, p.{step}, dimension, variant, value, {measures} FROM {step}_ranges AS x CROSS JOIN LATERAL (
+        SELECT * FROM rollup_{step} WHERE feature_id = x.feature_id AND dimension = ANY(%(dimensions)s::text[])
         AND {step} >= x.lo AND {step} < x.hi OFFSET 0
     ) AS p WHERE NOT EXISTS (SELECT FROM {dirty} AS d WHERE d.feature_id = p.feature_id AND d.at = p.{step})"""
 
 
+def _array(column: str, dimensions: tuple[str, ...] | None) -> str:
+    if dimensions is None:
+        return column
+    named = ", ".join(f"'{name}'" for name in dimensions)
+    return f"CASE WHEN dimension IN ({named}) THEN {column} END" if dimensions else "NULL::integer[]"
+
+
 @cache
-def _statement(kind: str, quantiles: int) -> str:
-    arrays = [f"{name}_{part}" for name in HISTOGRAMS[:quantiles] for part in ("buckets", "counts")]
+def _statement(kinds: tuple[str, ...], wanted: _Wanted) -> str:
+    arrays = [
+        _array(f"{name}_{part}", dimensions)
+        for name, dimensions in zip(HISTOGRAMS, wanted, strict=True)
+        for part in ("buckets", "counts")
+    ]
     measures = ", ".join([*COUNTS, *arrays])
     return f"""
 WITH wanted AS MATERIALIZED (SELECT unnest(%(features)s::uuid[]) AS feature_id),
@@ -424,11 +448,13 @@ ranges AS MATERIALIZED (
         (%(start)s::timestamptz, %(m0)s::timestamptz), (%(m1)s, %(end)s)) AS v (lo, hi) WHERE lo < hi
     UNION ALL SELECT feature_id, at, at, at + interval '1 minute' FROM dirty_minutes
 ),
-{sums_of_traces("ranges", [kind])}
-SELECT feature_id, at, variant, value, {measures} FROM summed WHERE dimension = %(dimension)s
+{sums_of_traces("ranges", kinds)}
+SELECT feature_id, at, dimension, variant, value, {measures} FROM summed
+WHERE dimension = ANY(%(dimensions)s::text[])
 UNION ALL
-SELECT feature_id, day, variant, value, {measures} FROM rollup_day AS p
-WHERE feature_id = ANY(%(features)s::uuid[]) AND dimension = %(dimension)s AND day >= %(d0)s AND day < %(d1)s
+SELECT feature_id, day, dimension, variant, value, {measures} FROM rollup_day AS p
+WHERE feature_id = ANY(%(features)s::uuid[]) AND dimension = ANY(%(dimensions)s::text[])
+    AND day >= %(d0)s AND day < %(d1)s
     AND NOT EXISTS (SELECT FROM dirty_days AS d WHERE d.feature_id = p.feature_id AND d.at = p.day)
 UNION ALL {_below("hour", "dirty_hours", measures)}
 UNION ALL {_below("minute", "dirty_minutes", measures)}"""

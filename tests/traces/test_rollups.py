@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from math import ceil
 from typing import Any
@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from features.models import Feature
 from features.services import create_feature
 from tests.support import unique
-from tests.traces.trace_rows import complete, put, settle_rollups, trace_id, utc
+from tests.traces.trace_rows import complete, put, settle_rollups, trace_id
 from traces.metrics import STEPS, MetricGroup, Quantiles, UnknownGrouping, metric_report, metrics, metrics_of
 from traces.rollups import mark_all, roll_up
 
-# Long ago, so that no window of another test looks there; a day and an hour begin inside.
-BASE = utc(2026, 3, 9, 22, 50)
+# Within what is kept; a day and an hour begin inside.
+BASE = (datetime.now(UTC) - timedelta(days=20)).replace(hour=22, minute=50, second=0, microsecond=0)
 GROUPINGS: tuple[tuple[str, ...], ...] = (
     (),
     ("variant",),

@@ -3,7 +3,6 @@
 import json
 import secrets
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection, transaction
@@ -112,7 +111,3 @@ def settle_rollups(features: Iterable[Feature]) -> None:
             )
             if cursor.fetchone()[0] == 0:
                 return
-
-
-def utc(*parts: int) -> datetime:
-    return datetime(*parts, tzinfo=UTC)  # type: ignore[misc,arg-type]
