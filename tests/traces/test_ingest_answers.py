@@ -126,6 +126,36 @@ def test_what_cannot_be_decoded_is_refused_for_good(client: Client, body: bytes,
     assert "retry-after" not in answer.headers
 
 
+def test_lone_surrogates_show_as_what_they_are_and_cost_no_export(client: Client) -> None:
+    trace_id, half, now = os.urandom(16).hex(), "half \ud800 \udfff \x00", time.time_ns()
+    said = {"key": f"key {half}", "value": {"stringValue": half}}
+    span = {
+        "traceId": trace_id,
+        "spanId": os.urandom(8).hex(),
+        "name": f"name {half}",
+        "startTimeUnixNano": str(now - 10**9),
+        "endTimeUnixNano": str(now),
+        "status": {"code": 2, "message": half},
+        "attributes": [
+            said,
+            {"key": "gen_ai.operation.name", "value": {"stringValue": "chat"}},
+            {"key": "gen_ai.input.messages", "value": {"stringValue": half}},
+            {"key": "clearance.request_id", "value": {"stringValue": f"req {half}"}},
+        ],
+        "events": [{"name": half, "timeUnixNano": str(now), "attributes": [said]}],
+        "links": [{"traceId": trace_id, "spanId": os.urandom(8).hex(), "attributes": [said]}],
+    }
+    resource = {"attributes": [said]}
+    scoped = [{"scope": {"name": half}, "spans": [span]}]
+    body = json.dumps({"resourceSpans": [{"resource": resource, "scopeSpans": scoped}]}).encode()
+    answer = client.post("/v1/traces", body, "application/json")
+    assert answer.status_code == 200, answer.text
+    assert "partialSuccess" not in answer.json()
+    found = client.trace(trace_id)
+    assert "\ufffd" in found["spans"][0]["name"]
+    assert "\ufffd" in found["request_id"]
+
+
 def test_a_broken_gzip_body_is_refused_for_good(client: Client) -> None:
     answer = client.post("/v1/traces", gzip.compress(b"x" * 99)[:-9], **{"Content-Encoding": "gzip"})
     assert answer.status_code == 400

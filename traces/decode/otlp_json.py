@@ -5,6 +5,7 @@ taken too.
 
 import base64
 import binascii
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,12 +59,28 @@ class _Unusable(ValueError):
 
 def _request(body: bytes) -> dict[str, Json]:
     try:
-        request = _decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        request = _decoded(body)
+    except (ValueError, RecursionError) as error:
         raise DecodeError(f"The body is no JSON: {error}.") from error
     if not isinstance(request, dict):
         raise DecodeError("The body must be a JSON object.")
     return request
+
+
+def _decoded(body: bytes) -> Json:
+    """The body's JSON. What the strict decoder refuses is read again by the standard library's: it takes a lone
+    surrogate, which then shows as what it is instead of costing a whole export.
+    """
+    try:
+        return _decode(body)
+    except msgspec.DecodeError:
+        if b"\\u" not in body:
+            raise
+    return json.loads(body, parse_constant=_no_constant)
+
+
+def _no_constant(name: str) -> Json:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _snake(name: str) -> str:

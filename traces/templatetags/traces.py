@@ -9,7 +9,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from traces.present import words
-from traces.present.text import Piece
+from traces.present.text import Piece, line
 from traces.queries import TraceRow
 from traces.search.saved import address
 from traces.search.state import ListState
@@ -74,6 +74,12 @@ def pieces(said: Sequence[Piece]) -> SafeString:
             for one in said
         ),
     )
+
+
+@register.filter
+def said(text: str | None, absent: str = "") -> SafeString | str:
+    """A stored name on one line, as `pieces` draws it; `absent` where there is none."""
+    return pieces(line(text, 200)) if text else absent
 
 
 @register.inclusion_tag("components/badge.html")
