@@ -124,6 +124,9 @@ def test_keys_are_shown_dead_in_fields_and_can_be_switched_off(visit: Visit, cli
     page.keyboard.press("/")
     page.keyboard.type("gf?")
     assert page.locator("[data-focus-key='/']").input_value() == "gf?"
+    page.wait_for_load_state(
+        "networkidle"
+    )  # suggestions: leaving now would abort them, which the console tells
     visitor.go(f"/features/{client.slug}/")
     page.keyboard.press("g")
     page.keyboard.press("t")
