@@ -1,5 +1,6 @@
 """Cost: exact, at the price of the day, unknown where nobody knows it, and settled anew when a price changes."""
 
+import time
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -119,8 +120,11 @@ def new_price(model: str, **changed: str) -> Any:
 
 
 def reprice() -> None:
-    while mark_priced(3):
-        pass
+    """Mark all that changed prices touch; the product's worker may have a part of it in hand."""
+    until = time.monotonic() + 60
+    while mark_priced(3) or PriceChange.objects.exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def test_a_changed_price_settles_anew_what_it_touches_and_nothing_else() -> None:
