@@ -14,9 +14,9 @@ from pydantic_core import ErrorDetails
 
 from features.checks import faults_of_output_schema
 from features.errors import ClearanceError
+from features.policy.action_rules import action_faults, action_warnings
 from features.policy.document import BUILT_IN_KINDS, MOST_ACTIONS, TIERS, PolicyDocument
 from features.policy.positions import Path, Positions
-from features.policy.schemas import faults_of_schema
 from features.rules import TRACE, RuleFault, check_rule, compile_rule
 
 _MOST_CHARACTERS = 256 * 1024
@@ -69,13 +69,13 @@ def read_policy(text: str) -> Reading:
         known = {path for path, _ in faults}
         said = (_said(one) for one in error.errors(include_url=False))
         faults += [(path, message) for path, message in said if path not in known]
-    faults += _schema_faults(values)
+    faults += action_faults(values)
     if document is not None:
         faults += _contradictions(document)
         faults += _check_faults(document)
     if document is None or faults:
         raise UnreadablePolicy([_fault(where, path, message) for path, message in faults])
-    return Reading(document, sorted(_fault(where, path, said) for path, said in _warnings(document)))
+    return Reading(document, sorted(_fault(where, path, said) for path, said in action_warnings(document)))
 
 
 def _fault(where: Positions, path: Path, message: str) -> PolicyFault:
@@ -167,16 +167,6 @@ def _model_in(annotation: Any) -> Any:
     return next(filter(None, map(_model_in, getattr(annotation, "__args__", ()))), None)
 
 
-def _schema_faults(values: dict[str, Any]) -> list[tuple[Path, str]]:
-    actions = values.get("action")
-    found: list[tuple[Path, str]] = []
-    for at, action in enumerate(actions if isinstance(actions, list) else []):
-        schema = action.get("schema") if isinstance(action, dict) else None
-        if isinstance(schema, dict):
-            found += [(("action", at, "schema", *path), said) for path, said in faults_of_schema(schema)]
-    return found
-
-
 def _contradictions(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
     """Fields that are right alone and wrong together."""
     job = document.feature
@@ -245,18 +235,6 @@ def _rule_fault(text: str, path: Path) -> Iterator[tuple[Path, str]]:
         compile_rule(text)
     except RuleFault as fault:
         yield path, str(fault)
-
-
-def _warnings(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
-    for at, action in enumerate(document.action):
-        if action.under is not None and action.effect != "reversible":
-            why = "a read needs no decision" if action.effect == "read" else "it always needs approval"
-            yield ("action", at, "under"), f"changes nothing: {action.name} is {action.effect}, {why}"
-        elif action.under is not None and not action.budget and action.once_per is None:
-            yield (
-                ("action", at, "under"),
-                f"many small ones are one big one: {action.name} has neither a budget nor once_per",
-            )
 
 
 def flattened(kept: dict[str, Any]) -> dict[str, str]:

@@ -1,12 +1,18 @@
 """JSON Schemas of arguments: valid, closed, with keywords that are known and patterns that end in time."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
+from functools import lru_cache
+from itertools import islice
 from typing import Any, cast
 
 import re2
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.protocols import Validator
+from jsonschema.validators import extend
+
+from features.rules.arguments import resolved
 
 Path = tuple[str | int, ...]
 Fault = tuple[Path, str]
@@ -28,6 +34,7 @@ _DEPTH = 16
 def faults_of_schema(schema: dict[str, Any]) -> list[Fault]:
     """What is wrong with a schema of arguments, each with the path inside of it."""
     faults = list(_walk(schema, ()))
+    faults += _reference_faults(schema, schema, ())
     if not faults and schema.get("type") != "object":
         faults.append((("type",), 'must be "object": arguments are an object'))
     if not faults:
@@ -55,6 +62,13 @@ def _walk(schema: Any, path: Path) -> Iterator[Fault]:
                 (*path, keyword),
                 f"is no keyword of JSON Schema{f'; did you mean {near[0]}?' if near else ''}",
             )
+    if path and "$id" in schema:
+        yield (*path, "$id"), "stands only at the top: below it, $ref would point elsewhere"
+    if "patternProperties" in schema and "unevaluatedProperties" in schema:
+        yield (
+            (*path, "unevaluatedProperties"),
+            "is not known beside patternProperties; schemas are closed anyway",
+        )
     reference = schema.get("$ref", "#")
     if not isinstance(reference, str) or not reference.startswith("#"):
         yield (*path, "$ref"), "must point into this schema: #/$defs/..."
@@ -63,17 +77,57 @@ def _walk(schema: Any, path: Path) -> Iterator[Fault]:
     if (pattern := schema.get("pattern")) is not None:
         yield from _pattern(pattern, (*path, "pattern"))
     yield from _required(schema, path)
+    for name in _as(dict, schema.get("patternProperties")):
+        yield from _pattern(name, (*path, "patternProperties", name))
+    for step, inner in _inside(schema):
+        yield from _walk(inner, (*path, *step))
+
+
+def _inside(schema: dict[str, Any]) -> Iterator[tuple[Path, Any]]:
+    """The schemas that stand in a schema, each with the way to it."""
     for keyword in _ONE:
         if keyword in schema:
-            yield from _walk(schema[keyword], (*path, keyword))
+            yield (keyword,), schema[keyword]
     for keyword in _LIST:
         for at, inner in enumerate(_as(list, schema.get(keyword))):
-            yield from _walk(inner, (*path, keyword, at))
+            yield (keyword, at), inner
     for keyword in _NAMED:
         for name, inner in _as(dict, schema.get(keyword)).items():
-            if keyword == "patternProperties":
-                yield from _pattern(name, (*path, keyword, name))
-            yield from _walk(inner, (*path, keyword, name))
+            yield (keyword, name), inner
+
+
+# What applies to the same value again: through these, a reference to itself would never end.
+_SAME_VALUE = ("not", "if", "then", "else")
+_SAME_VALUE_LISTS = ("allOf", "anyOf", "oneOf")
+
+
+def _reference_faults(schema: Any, root: dict[str, Any], path: Path) -> Iterator[Fault]:
+    """References that point at nothing, or at themselves without going into the value."""
+    if not isinstance(schema, dict) or len(path) > _DEPTH * 2:
+        return
+    reference = schema.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#"):
+        if not isinstance(resolved(reference, root), dict):
+            yield (*path, "$ref"), f"points at {reference}, which this schema does not have"
+        elif _goes_round(schema, root, frozenset()):
+            yield (*path, "$ref"), "points at itself"
+    for step, inner in _inside(schema):
+        yield from _reference_faults(inner, root, (*path, *step))
+
+
+def _goes_round(schema: Any, root: dict[str, Any], seen: frozenset[str]) -> bool:
+    if not isinstance(schema, dict):
+        return False
+    inner = [schema.get(keyword) for keyword in _SAME_VALUE]
+    for keyword in _SAME_VALUE_LISTS:
+        inner += _as(list, schema.get(keyword))
+    inner += _as(dict, schema.get("dependentSchemas")).values()
+    if isinstance(reference := schema.get("$ref"), str):
+        if reference in seen:
+            return True
+        seen |= {reference}
+        inner.append(resolved(reference, root))
+    return any(_goes_round(one, root, seen) for one in inner)
 
 
 def _as(kind: type, value: Any) -> Any:
@@ -110,6 +164,25 @@ def fault_of_pattern(pattern: str) -> str | None:
     return None
 
 
+def loose_patterns(schema: dict[str, Any]) -> Iterator[Fault]:
+    """Keywords that hold less than they seem to: a pattern that looks at a part of the text, a format."""
+
+    def walk(value: Any, path: Path) -> Iterator[Fault]:
+        if not isinstance(value, dict):
+            return
+        pattern = value.get("pattern")
+        if isinstance(pattern, str) and not (
+            pattern.startswith(("^", "\\A")) and pattern.endswith(("$", "\\z"))
+        ):
+            yield (*path, "pattern"), "looks for a part of the text; write ^...$ around it to hold all of it"
+        if "format" in value:
+            yield (*path, "format"), "says something and checks nothing; write a pattern"
+        for step, inner in _inside(value):
+            yield from walk(inner, (*path, *step))
+
+    return walk(schema, ())
+
+
 def closed(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema with `additionalProperties: false` wherever an object is described."""
     found: dict[str, Any] = dict(schema)
@@ -128,3 +201,115 @@ def closed(schema: dict[str, Any]) -> dict[str, Any]:
     if found.get("type") == "object" or "properties" in found:
         found.setdefault("additionalProperties", False)
     return found
+
+
+# --- arguments against their schema -----------------------------------------------------------------------
+
+NO_ARGUMENTS: dict[str, Any] = {"type": "object", "additionalProperties": False}
+_MOST_SAID = 20
+
+
+def argument_validator(schema: dict[str, Any]) -> Validator:
+    """What judges arguments by a schema that was read with a policy: patterns are RE2's, in which `$` is the end of
+    the text and `\\d` a digit of ASCII; numbers are no booleans; an object that is described is closed.
+    """
+    return cast(Validator, _Exact(closed(schema)))
+
+
+def faults_of_arguments(schema: dict[str, Any] | None, args: dict[str, Any]) -> list[tuple[str, str]]:
+    """What is wrong with arguments, as (path, message), none for right ones. No message repeats a value of theirs.
+    Without a schema an action takes no arguments.
+    """
+    errors = _validator(json.dumps(NO_ARGUMENTS if schema is None else schema)).iter_errors(args)
+    found = [_argument_fault(error) for error in islice(errors, _MOST_SAID)]
+    return sorted(dict.fromkeys(found))
+
+
+@lru_cache(maxsize=256)
+def _validator(schema: str) -> Validator:
+    return argument_validator(json.loads(schema))
+
+
+def _argument_fault(error: ValidationError) -> tuple[str, str]:
+    path = ""
+    for key in error.absolute_path:
+        path += f"[{key}]" if isinstance(key, int) else f".{key}" if path else str(key)
+    said = _SAID.get(str(error.validator))
+    return path[:200], said(error) if said else f"is not as {error.validator} of the schema says"
+
+
+def _listed(values: Iterable[Any]) -> str:
+    shown = [json.dumps(value, ensure_ascii=False)[:40] for value in values]
+    return ", ".join(shown[:8]) + (f" and {len(shown) - 8} more" if len(shown) > 8 else "")
+
+
+def _missing(error: ValidationError) -> str:
+    instance = error.instance if isinstance(error.instance, dict) else {}
+    required = cast(list[str], error.validator_value)
+    return f"needs {', '.join(name for name in required if name not in instance)}"
+
+
+def _unknown(error: ValidationError) -> str:
+    schema, instance = cast(dict[str, Any], error.schema), cast(dict[str, Any], error.instance)
+    unknown = sorted(_beyond(instance, schema))
+    return f"has {_listed(unknown)}, which the schema does not know"
+
+
+_SAID: dict[str, Callable[[ValidationError], str]] = {
+    "required": _missing,
+    "additionalProperties": _unknown,
+    "type": lambda error: f"must be of type {error.validator_value}",
+    "enum": lambda error: f"must be one of {_listed(cast(list[Any], error.validator_value))}",
+    "const": lambda error: f"must be {_listed([error.validator_value])}",
+    "pattern": lambda error: f"must match {str(error.validator_value)[:100]}",
+    "minLength": lambda error: f"must have {error.validator_value} characters or more",
+    "maxLength": lambda error: f"must have {error.validator_value} characters at most",
+    "minItems": lambda error: f"must hold {error.validator_value} or more",
+    "maxItems": lambda error: f"must hold {error.validator_value} at most",
+    "minimum": lambda error: f"must be {error.validator_value} or more",
+    "maximum": lambda error: f"must be {error.validator_value} at most",
+    "exclusiveMinimum": lambda error: f"must be above {error.validator_value}",
+    "exclusiveMaximum": lambda error: f"must be below {error.validator_value}",
+    "multipleOf": lambda error: f"must be a multiple of {error.validator_value}",
+    "uniqueItems": lambda error: "must not hold the same twice",
+}
+
+
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    return re2.compile(pattern, options)
+
+
+def _beyond(instance: dict[str, Any], schema: dict[str, Any]) -> list[str]:
+    """The names of an object that neither properties nor patternProperties describe."""
+    patterns = [_compiled(pattern) for pattern in schema.get("patternProperties", {})]
+    known = schema.get("properties", {})
+    return [name for name in instance if name not in known and not any(one.search(name) for one in patterns)]
+
+
+def _match(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    if isinstance(instance, str) and _compiled(pattern).search(instance) is None:
+        yield ValidationError("does not match")
+
+
+def _match_names(validator: Any, patterns: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    if not isinstance(instance, dict):
+        return
+    for pattern, inner in patterns.items():
+        for name, value in instance.items():
+            if _compiled(pattern).search(name) is not None:
+                yield from validator.descend(value, inner, path=name, schema_path=pattern)
+
+
+def _closed_to(validator: Any, allowed: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    if isinstance(instance, dict) and allowed is False and _beyond(instance, schema):
+        yield ValidationError("has more than it may")
+
+
+# jsonschema's own would ask Python's `re`: `^\d+$` takes "٦٠" and "50\n" there.
+_Exact: Any = extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator,
+    {"pattern": _match, "patternProperties": _match_names, "additionalProperties": _closed_to},
+)

@@ -8,7 +8,7 @@ from typing import Any
 import cel
 import msgspec
 
-from features.rules.checking import RuleFault, nesting_of
+from features.rules.tree import RuleFault, nesting_of
 
 __all__ = ["Answer", "Rule", "compile_rule", "scaled"]
 

@@ -8,11 +8,15 @@ import msgspec
 
 
 class Type(msgspec.Struct, frozen=True):
-    """`of`: what a list or a map holds. `fields`: of an object, all of them known."""
+    """`of`: what a list or a map holds. `fields`: of an object, all of them known. `least`: how many a list holds at
+    least, where an index must stand within it. `why`: of what no rule may read, the reason.
+    """
 
     name: str
     of: Type | None = None
     fields: Mapping[str, Type] | None = None
+    least: int | None = None
+    why: str = ""
 
     def __str__(self) -> str:
         return f"{self.name} of {self.of}" if self.of else self.name
@@ -27,9 +31,9 @@ DECIMAL = Type("decimal")
 ANY = Type("any")  # JSON of the agent's: its type is known only when it is there
 
 
-def list_of(of: Type) -> Type:
-    """A list."""
-    return Type("list", of)
+def list_of(of: Type, least: int | None = None) -> Type:
+    """A list; with `least`, only an index below it may be read."""
+    return Type("list", of, None, least)
 
 
 def map_of(of: Type) -> Type:
@@ -40,3 +44,8 @@ def map_of(of: Type) -> Type:
 def object_of(fields: Mapping[str, Type]) -> Type:
     """An object with these fields and no other."""
     return Type("object", None, fields)
+
+
+def unreadable(why: str) -> Type:
+    """What is there or may be there and must not be read by a rule; `has()` may ask for it."""
+    return Type("unreadable", why=why)
