@@ -26,7 +26,7 @@ lint: $(STAMP) ## ruff, mypy --strict, the direction of imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check -q .
 	@DATABASE_URL=postgresql://nobody@localhost/none CLEARANCE_VAR=.venv/lint $(BIN)/mypy
-	@$(BIN)/lint-imports --no-cache
+	@PYTHONPATH=clients/python/src $(BIN)/lint-imports --no-cache
 
 bench: $(STAMP) ## measure; prints the report
 	@$(BIN)/python -m bench

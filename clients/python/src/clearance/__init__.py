@@ -1,0 +1,66 @@
+"""Ask Clearance before an agent acts: decide, wait, execute, report. Whatever is unexpected does not run."""
+
+from clearance.answers import Decision, Edit, Execution, Reason, Stopped
+from clearance.canonical import digest_of, key_of
+from clearance.client import AsyncClearance, Clearance
+from clearance.errors import (
+    AlreadyRun,
+    ClearanceError,
+    Conflict,
+    Denied,
+    Expired,
+    Killed,
+    MissingKey,
+    NoAccess,
+    NotCanonical,
+    ReceiptInvalid,
+    ReceiptReplayed,
+    Refused,
+    Rejected,
+    Revoked,
+    StillPending,
+    Unavailable,
+    Untrusted,
+    Withdrawn,
+)
+from clearance.guard import current_execution, guarded, tool_call
+from clearance.receipts import FileSeen, JwksUrl, MemorySeen, Receipt, Seen, verify_receipt
+
+__all__ = [
+    "AlreadyRun",
+    "AsyncClearance",
+    "Clearance",
+    "ClearanceError",
+    "Conflict",
+    "Decision",
+    "Denied",
+    "Edit",
+    "Execution",
+    "Expired",
+    "FileSeen",
+    "JwksUrl",
+    "Killed",
+    "MemorySeen",
+    "MissingKey",
+    "NoAccess",
+    "NotCanonical",
+    "Reason",
+    "Receipt",
+    "ReceiptInvalid",
+    "ReceiptReplayed",
+    "Refused",
+    "Rejected",
+    "Revoked",
+    "Seen",
+    "StillPending",
+    "Stopped",
+    "Unavailable",
+    "Untrusted",
+    "Withdrawn",
+    "current_execution",
+    "digest_of",
+    "guarded",
+    "key_of",
+    "tool_call",
+    "verify_receipt",
+]
