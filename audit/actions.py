@@ -111,6 +111,62 @@ class PriceSet(Payload, frozen=True):
     output: str
 
 
+class DecisionMade(Payload, frozen=True):
+    answer: str  # allow, needs_approval, deny
+    codes: list[str]
+    policy: str | None
+    epoch: int
+    proposal: str  # a salted commitment to the digest of action and arguments
+    request: str | None
+    grant: str | None
+
+
+class RequestEdited(Payload, frozen=True):
+    revision: int
+    tighter: bool
+    proposal: str
+
+
+class RequestEnded(Payload, frozen=True):
+    state: str  # expired, withdrawn, superseded
+    revision: int
+
+
+class VoteCast(Payload, frozen=True):
+    vote: str
+    revision: int
+    state: str  # of the request after it
+    quorum: int
+    decision: str
+    grant: str | None
+
+
+class VoteTakenBack(Payload, frozen=True):
+    revision: int
+    grant: str | None  # which it made worthless
+
+
+class StateReached(Payload, frozen=True):
+    state: str
+
+
+class ExecutionStarted(Payload, frozen=True):
+    decision: str
+    grant: str
+    epoch: int
+    revision: int
+
+
+class ToolsStopped(Payload, frozen=True):
+    scope: str  # everything, feature, action
+    at: str  # when it was in force; the record follows
+    in_flight: int
+
+
+class ToolsRestored(Payload, frozen=True):
+    scope: str
+
+
 class Exported(Payload, frozen=True):
     records: int
 
@@ -150,6 +206,18 @@ ACTIONS: dict[str, type[Payload]] = {
     "hold.placed": HoldChanged,
     "hold.released": HoldChanged,
     "price.set": PriceSet,
+    "decision.made": DecisionMade,
+    "request.edited": RequestEdited,
+    "request.ended": RequestEnded,
+    "vote.cast": VoteCast,
+    "vote.taken_back": VoteTakenBack,
+    "grant.ended": StateReached,
+    "execution.started": ExecutionStarted,
+    "execution.ended": StateReached,
+    "execution.overdue": Empty,
+    "execution.settled": StateReached,
+    "tools.stopped": ToolsStopped,
+    "tools.restored": ToolsRestored,
 }
 
 

@@ -141,6 +141,7 @@ def _over_http(url: str, key: str, bodies: list[bytes]) -> float:
 
 def settled_rate(feature: Feature) -> float:
     """How fast this process and the worker settle all traces of the feature anew."""
+    _settle_all(feature)  # what was only just stored has no row yet
     with connection.cursor() as cursor:
         cursor.execute("SELECT sum(span_count) FROM trace WHERE feature_id = %s", [feature.pk])
         spans = int(cursor.fetchone()[0])
@@ -150,8 +151,12 @@ def settled_rate(feature: Feature) -> float:
             [feature.pk],
         )
     started = time.perf_counter()
+    _settle_all(feature)
+    return spans / (time.perf_counter() - started)
+
+
+def _settle_all(feature: Feature) -> None:
     while settle_dirty():
         pass
     while DirtyTrace.objects.filter(feature_id=feature.pk).exists():  # what the worker has in hand
         time.sleep(0.01)
-    return spans / (time.perf_counter() - started)

@@ -1,4 +1,6 @@
-"""The server's entry: OTLP ingest beside Django, because it bounds a body while reading it."""
+"""The server's entry: beside Django OTLP ingest, because it bounds a body while reading it, and the kill switch, which
+has a thread and a connection of its own.
+"""
 
 import gc
 import os
@@ -11,10 +13,11 @@ from django.core.asgi import get_asgi_application
 
 django_application = get_asgi_application()
 
+from approvals.kill_door import KillDoor
 from traces.receive import Application, OtlpReceiver
 
 # Django types the same protocol more narrowly.
-application = OtlpReceiver(cast(Application, django_application))
+application = OtlpReceiver(KillDoor(cast(Application, django_application)))
 
 # What is loaded by now stays: the collector need not look at it again, and looks seldom at what bodies are decoded to,
 # which has no cycles.

@@ -62,11 +62,15 @@ VAULT_KEYS = env.list("CLEARANCE_VAULT_KEYS", []) or [STATE.secret("vault-key")]
 if not all(re.fullmatch(r"[0-9a-f]{64}", key) for key in VAULT_KEYS):
     raise ValueError("CLEARANCE_VAULT_KEYS must be keys of 64 hexadecimal digits, separated by commas")
 
+# Ed25519 seeds, 64 hexadecimal digits each, that sign receipts of executions: the newest signs, all can be verified.
+RECEIPT_SIGNING_KEYS = env.list("CLEARANCE_RECEIPT_SIGNING_KEYS", []) or [STATE.secret("receipt-signing-key")]
+
 # --- applications, the rooms in the order of their imports ------------------------------------------------
 INSTALLED_APPS = [
     "audit",
     "features",
     "traces",
+    "approvals",
     "demo",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -190,6 +194,7 @@ CELERY_BEAT_SCHEDULE = {
     "audit-verify": {"task": "audit.verify", "schedule": 3600.0, "options": {"expires": 3600}},
     "audit-checkpoint": {"task": "audit.checkpoint", "schedule": 60.0, "options": {"expires": 60}},
     "retention": {"task": "traces.retention", "schedule": 3600.0, "options": {"expires": 3600}},
+    "approvals-sweep": {"task": "approvals.sweep", "schedule": 5.0, "options": {"expires": 10}},
     "partitions": {"task": "traces.partitions", "schedule": 3600.0, "options": {"expires": 3600}},
 }
 

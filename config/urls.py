@@ -3,6 +3,7 @@
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
 
+from approvals import api as approvals_api
 from features import health
 from traces import api
 
@@ -19,6 +20,14 @@ urlpatterns = [
     path("api/v1/traces/<str:trace_id>", api.TraceDetail.as_view()),
     path("api/v1/traces/<str:trace_id>/feedback", api.Feedback.as_view()),
     path("api/v1/features/<slug:slug>/metrics", api.Metrics.as_view()),
+    path("api/v1/decisions", approvals_api.Decisions.as_view()),
+    path("api/v1/decisions/<uuid:decision_id>", approvals_api.one_decision),
+    path("api/v1/decisions/<uuid:decision_id>/execute", approvals_api.execute_when_ready),
+    path("api/v1/decisions/<uuid:decision_id>/withdraw", approvals_api.Withdraw.as_view()),
+    path("api/v1/executions/<uuid:execution_id>/outcome", approvals_api.Outcome.as_view()),
+    path("api/v1/features/<slug:slug>/kill", approvals_api.Kill.as_view(), name="api_kill"),
+    path(".well-known/jwks.json", approvals_api.public_keys),
     path("", include("features.urls")),
     path("", include("traces.urls")),
+    path("", include("approvals.urls")),
 ]

@@ -16,6 +16,13 @@ ROLES = ("lead", "approver", "reviewer", "on_call", "viewer")
 SCOPES = ("ingest", "read", "decide", "evaluate", "rollout")
 
 
+class ClockNow(models.Func):
+    """The time at which a statement runs, not that at which its transaction began."""
+
+    template = "clock_timestamp()"
+    output_field = models.DateTimeField()
+
+
 def new_id() -> Any:
     """A UUIDv7: unguessable outside, in the order of making inside."""
     return uuids.uuid7()
@@ -93,6 +100,9 @@ class FeatureRole(UserObjectPermissionBase):
     content_object = models.ForeignKey(Feature, on_delete=models.CASCADE)
     # Given by the provider's groups, and taken with them; False: a person gave it.
     by_groups = models.BooleanField(default=False, db_default=False)
+    # Nobody votes by a role that the proposer gave, or that came after the request.
+    given_at = models.DateTimeField(db_default=Now())
+    given_by = models.ForeignKey(Person, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
 
     class Meta(UserObjectPermissionBase.Meta):
         abstract = False
@@ -153,6 +163,8 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
+    # The first key of a row of rotations; what one of them asked for, its successors may collect.
+    lineage = models.UUIDField(default=new_id, editable=False)
 
     class Meta:
         ordering: ClassVar[list[str]] = ["-created_at"]
@@ -211,3 +223,56 @@ class Delivery(models.Model):
             models.Index(fields=["due_at"], condition=models.Q(state="pending"), name="delivery_due"),
             models.Index(fields=["person", "channel"], name="delivery_of_person"),
         ]
+
+
+class Gate(models.Model):
+    """What every permission of a feature is bound to: kill, restore and the activation of a policy raise its epoch,
+    and what was decided under an older one opens nothing (features/gate.py).
+    """
+
+    feature = models.OneToOneField(Feature, primary_key=True, on_delete=models.PROTECT, related_name="gate")
+    epoch = models.PositiveBigIntegerField(default=1, db_default=1)
+
+
+class ToolStop(models.Model):
+    """The kill switch was used: these tools are off from `stopped_at` until `restored_at`. No feature: all of them;
+    no action: every action.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    feature = models.ForeignKey(Feature, null=True, on_delete=models.PROTECT, related_name="stops")
+    action = models.CharField(max_length=64, blank=True)
+    reason = models.CharField(max_length=500, blank=True)
+    stopped_at = models.DateTimeField(db_default=ClockNow())
+    stopped_by = models.ForeignKey(Person, null=True, on_delete=models.PROTECT, related_name="+")
+    stopped_by_key = models.ForeignKey("ApiKey", null=True, on_delete=models.PROTECT, related_name="+")
+    recorded_at = models.DateTimeField(null=True, help_text="When epoch, revocation and record followed.")
+    in_flight = models.JSONField(default=list, help_text="Executions that were out when it was used.")
+    restored_at = models.DateTimeField(null=True)
+    restored_by = models.ForeignKey(Person, null=True, on_delete=models.PROTECT, related_name="+")
+    restored_reason = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["feature", "action"],
+                condition=models.Q(restored_at__isnull=True),
+                nulls_distinct=False,
+                name="tool_stop_once",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action or 'all tools'} of {self.feature or 'every feature'}"
+
+
+class IncidentRequest(models.Model):
+    """Something that should be an incident, written by a room that knows none; the incidents' room reads it."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    feature = models.ForeignKey(Feature, null=True, on_delete=models.PROTECT, related_name="+")
+    kind = models.CharField(max_length=40)
+    once = models.CharField(max_length=200, unique=True)
+    facts = models.JSONField(default=dict)
+    created_at = models.DateTimeField(db_default=Now())
+    taken_at = models.DateTimeField(null=True)

@@ -101,10 +101,18 @@ def said(notice: Notice) -> Said:
 
 
 def notify(
-    kind: str, people: Iterable[Person], *, once: str, feature: Feature | None = None, **facts: Any
+    kind: str,
+    people: Iterable[Person],
+    *,
+    once: str,
+    feature: Feature | None = None,
+    wake: bool = True,
+    **facts: Any,
 ) -> None:
     """Write a notice to people, in the transaction of what causes it. `once` names the occasion: the same occasion
-    again writes nothing. Raises KeyError for an unknown kind, RuntimeError outside of a transaction.
+    again writes nothing. Without `wake` the worker's next sweep delivers.
+
+    Raises KeyError for an unknown kind, RuntimeError outside of a transaction.
     """
     if not connection.in_atomic_block:
         raise RuntimeError("a notice is written in the transaction of what causes it")
@@ -130,7 +138,8 @@ def notify(
             state="failed" if missing else "pending",
             error=missing,
         )
-    transaction.on_commit(_wake)
+    if wake:
+        transaction.on_commit(_wake)
 
 
 def _why_no_mail(person: Person) -> str:

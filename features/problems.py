@@ -20,7 +20,9 @@ TITLES = {
     409: "Conflict",
     415: "Unsupported media type",
     422: "Cannot be processed",
+    423: "Locked",
     429: "Too many requests",
+    503: "Not available",
 }
 
 

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from allauth.mfa.models import Authenticator
 from django.contrib.auth.password_validation import validate_password
@@ -17,7 +17,7 @@ from audit.services import Actor, append
 from features.acting import actor_of
 from features.errors import ClearanceError, ConflictError, NotFoundError
 from features.keys import new_key, note_used
-from features.models import ROLES, SCOPES, ApiKey, Feature, FeatureRole, Person, RoleDenial
+from features.models import ROLES, SCOPES, ApiKey, Feature, FeatureRole, Gate, Person, RoleDenial
 from features.outbox import notify
 from features.queries import holders, roles_on
 
@@ -50,6 +50,7 @@ def create_feature(*, slug: str, name: str = "", task: str = "", by: Person | No
     try:
         with transaction.atomic():
             feature.save(force_insert=True)
+            Gate.objects.create(feature=feature)
     except IntegrityError as error:
         raise ConflictError(
             "exists", f"The slug {slug} is taken.", "Choose another: it stands in URLs.", "slug"
@@ -181,7 +182,7 @@ def give_role(*, feature: Feature, person: Person, role: str, by: Person | None 
     # What a group gave stays from now on, whatever the group says.
     FeatureRole.objects.filter(
         user=person, content_object=feature, permission__codename=f"role_{role}"
-    ).update(by_groups=False)
+    ).update(by_groups=False, given_by=by)
     if by is None or by.pk != person.pk:
         notify("role.given", [person], once=str(uuid4()), feature=feature, role=role.replace("_", "-"))
     append(
@@ -233,8 +234,11 @@ def create_key(
     label: str = "",
     by: Person | None = None,
     expires_at: datetime | None = None,
+    lineage: UUID | None = None,
 ) -> tuple[ApiKey, str]:
-    """Make a key for a program; the clear key is returned here and never again."""
+    """Make a key for a program; the clear key is returned here and never again. `lineage`: that of the key whose
+    place it takes.
+    """
     wanted = list(dict.fromkeys(scopes))
     unknown = [scope for scope in wanted if scope not in SCOPES]
     if unknown or not wanted:
@@ -253,6 +257,7 @@ def create_key(
         label=label[:120],
         created_by=by,
         expires_at=expires_at,
+        **({"lineage": lineage} if lineage else {}),
     )
     append(
         actor_of(by),
@@ -278,7 +283,9 @@ def rotate_key(*, key: ApiKey, by: Person | None = None) -> tuple[ApiKey, str]:
         raise ConflictError("not_usable", f"The key {key.prefix} opens nothing any more.", "Make a new one.")
     until = min(key.expires_at or now + _OVERLAP, now + _OVERLAP)
     ApiKey.objects.filter(pk=key.pk).update(expires_at=until)
-    successor, clear = create_key(feature=key.feature, scopes=key.scopes, label=key.label, by=by)
+    successor, clear = create_key(
+        feature=key.feature, scopes=key.scopes, label=key.label, by=by, lineage=key.lineage
+    )
     append(
         actor_of(by),
         "key.rotated",

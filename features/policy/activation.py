@@ -9,6 +9,7 @@ from django.db import transaction
 
 from audit.services import Receipt, append
 from features.acting import actor_of
+from features.gate import raise_epoch
 from features.models import Feature, Person, PolicyVersion
 from features.outbox import notify
 from features.policy.active import active_version
@@ -51,6 +52,7 @@ def apply_policy(
         return Applied(feature, number + bool(found), found, None)
     if feature is None:
         feature = create_feature(slug=slug, name=document.feature.name, task=document.feature.task, by=by)
+    raise_epoch(feature)
     feature.name, feature.task = document.feature.name or feature.name, document.feature.task
     feature.save(update_fields=["name", "task"])
     digest = digest_of(kept)

@@ -23,9 +23,10 @@ def active_policy(feature_id: UUID) -> PolicyDocument | None:
     with connection.cursor() as cursor:
         cursor.execute(_NEWEST, [feature_id])
         found = cursor.fetchone()
-    return _document(found[0]) if found is not None else None
+    return policy_of(found[0]) if found is not None else None
 
 
 @lru_cache(maxsize=512)
-def _document(pk: UUID) -> PolicyDocument:
+def policy_of(pk: UUID) -> PolicyDocument:
+    """The document of a version; it never changes."""
     return PolicyDocument.model_validate(PolicyVersion.objects.values_list("document", flat=True).get(pk=pk))

@@ -4,9 +4,19 @@
 says what a rule sees of a trace, `arguments` what one sees of a proposed action. Pure, no Django.
 """
 
-from features.rules.checking import check_rule
-from features.rules.compiled import Answer, Rule, compile_rule
+from features.rules.checking import check_rule, is_decimal
+from features.rules.compiled import Answer, Rule, compile_rule, scaled
 from features.rules.trace import TRACE
-from features.rules.tree import RuleFault
+from features.rules.tree import RuleFault, paths_of
 
-__all__ = ["TRACE", "Answer", "Rule", "RuleFault", "check_rule", "compile_rule"]
+__all__ = [
+    "TRACE",
+    "Answer",
+    "Rule",
+    "RuleFault",
+    "check_rule",
+    "compile_rule",
+    "is_decimal",
+    "paths_of",
+    "scaled",
+]

@@ -7,6 +7,7 @@ library parses, and this module says what is wrong with it.
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from features.rules.tree import MACROS, RuleFault, bare, literal_of, path_of, tree_of
@@ -22,7 +23,7 @@ from features.rules.types import (
     list_of,
 )
 
-__all__ = ["check_rule", "faults_of_rule"]
+__all__ = ["check_rule", "faults_of_rule", "is_decimal"]
 
 _MOST_MACROS = 2  # one inside the other: each multiplies the time
 _TEXT_METHODS = ("contains", "startsWith", "endsWith", "matches")
@@ -53,6 +54,12 @@ def faults_of_rule(text: str, known: Scope, wanted: tuple[Type, ...] = (BOOL, AN
         expected = "true or false" if BOOL in wanted else " or ".join(_words(one) for one in wanted)
         check.faults.append(f"must be {expected}, not {_words(found)}")
     return list(dict.fromkeys(check.faults))
+
+
+@lru_cache(maxsize=256)
+def is_decimal(text: str) -> bool:
+    """Whether a checked expression over `args` comes to a decimal, which is computed in millionths."""
+    return _Check().of(tree_of(text), {"args": ANY}, 0) == DECIMAL
 
 
 def _words(kind: Type) -> str:

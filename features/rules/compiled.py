@@ -52,6 +52,17 @@ class Rule:
             return Answer(False, f"it says {type(found).__name__}, not true or false")
         return Answer(found)
 
+    def value(self, values: Mapping[str, Any]) -> Any:
+        """What an expression that is no question comes to; None where it cannot be had. A decimal is in millionths."""
+        if _longest(values, 0) > self._longest:
+            return None
+        context = cel.Context(variables=dict(values))
+        context.add_function("decimal", scaled)
+        try:
+            return self._program.execute(context)
+        except Exception:  # noqa: BLE001 - whatever the evaluator raises: there is no value
+            return None
+
 
 @lru_cache(maxsize=1024)
 def compile_rule(text: str) -> Rule:

@@ -1,10 +1,21 @@
 """The tree of an expression: parsed once, within bounds, and the two questions that are asked of a part of it."""
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["MACROS", "MOST_CHARACTERS", "RuleFault", "bare", "literal_of", "nesting_of", "path_of", "tree_of"]
+__all__ = [
+    "MACROS",
+    "MOST_CHARACTERS",
+    "RuleFault",
+    "bare",
+    "literal_of",
+    "nesting_of",
+    "path_of",
+    "paths_of",
+    "tree_of",
+]
 
 MOST_CHARACTERS = 2000
 _MOST_BRACKETS = 24
@@ -67,6 +78,22 @@ def path_of(node: Any) -> str | None:
         owner, at = path_of(node.children[0]), literal_of(node.children[1])
         return f"{owner}[{at}]" if owner and at else None
     return None
+
+
+@lru_cache(maxsize=256)
+def paths_of(text: str) -> frozenset[str]:
+    """The paths that an expression reads, such as `args.amount`."""
+    return frozenset(_paths(tree_of(text)))
+
+
+def _paths(node: Any) -> Iterator[str]:
+    if not hasattr(node, "children"):
+        return
+    if path := path_of(node):
+        yield path
+        return
+    for child in node.children:
+        yield from _paths(child)
 
 
 def literal_of(node: Any) -> str | None:

@@ -10,9 +10,13 @@ import pytest
 from django.db import transaction
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from approvals.models import Decision
+from approvals.proposal import Proposal
+from approvals.services import Ask, decide, kill
 from audit.services import Actor, append, make_checkpoint
 from features.models import ROLES, Feature, Person
 from features.services import create_feature, create_key, create_person
+from tests.approvals.support import apply
 from tests.support import Browser, Stack, unique
 from tests.traces.test_api import body
 from traces.holds import hold_trace
@@ -49,6 +53,19 @@ MATRIX: dict[str, dict[str, dict[str, int]]] = {
     "api/v1/traces/<str:trace_id>": {"GET": BY_KEY},
     "api/v1/traces/<str:trace_id>/feedback": {"POST": BY_KEY},
     "api/v1/features/<slug:slug>/metrics": {"GET": BY_KEY},
+    "api/v1/decisions": {"POST": BY_KEY},
+    "api/v1/decisions/<uuid:decision_id>": {"GET": BY_KEY},
+    "api/v1/decisions/<uuid:decision_id>/execute": {"POST": BY_KEY},
+    "api/v1/decisions/<uuid:decision_id>/withdraw": {"POST": BY_KEY},
+    "api/v1/executions/<uuid:execution_id>/outcome": {"POST": BY_KEY},
+    "api/v1/features/<slug:slug>/kill": {"POST": BY_KEY},
+    ".well-known/jwks.json": {"GET": ANYBODY},
+    "approvals/<uuid:request_id>/": {"GET": roles_only()},
+    "approvals/<uuid:request_id>/vote": {"POST": roles_only(400)},
+    "decisions/<uuid:decision_id>/": {"GET": roles_only()},
+    # The tools of the scene are stopped: to stop them again is no error, to restore them wants a reason.
+    "features/<slug:slug>/kill": {"POST": {**roles_only(FORBIDDEN), "lead": FOUND, "on_call": FOUND}},
+    "features/<slug:slug>/restore": {"POST": {**roles_only(FORBIDDEN), "lead": 400, "on_call": 400}},
     "": {"GET": everybody(OK)},
     "audit/": {"GET": everybody(OK)},
     # The record is somebody else's: only administrators see all of the record.
@@ -175,12 +192,20 @@ class Scene:
             feature=self.feature, trace_id=bytes.fromhex(TRACE), kind="legal", reason="a claim is open"
         )
         self.hold = str(hold.pk)
+        self.decision = self._decision()
+        kill(self.feature, reason="the scene")
         from traces.queries import find_trace
 
         found = find_trace([self.feature], TRACE)
         assert found is not None
         self.span = found.spans[0].span_id.hex()
         self.browsers = {who: self._browser(who) for who in WHO}
+
+    def _decision(self) -> Decision:
+        apply(self.feature.slug)
+        key, _ = create_key(feature=self.feature, scopes=["decide"])
+        args = {"order_id": "A-1", "amount": "180.00", "currency": "USD"}
+        return decide(key, Ask(Proposal("refund", args), "matrix", b"matrix"))
 
     def _browser(self, who: str) -> Browser:
         if who == "nobody":
@@ -202,6 +227,9 @@ class Scene:
             .replace("<str:provider_id>", "sso")
             .replace("<uuid:id>", str(UUID(int=7)))
             .replace("<uuid:hold>", self.hold)
+            .replace("<uuid:decision_id>", str(self.decision.pk))
+            .replace("<uuid:request_id>", str(self.decision.request.pk))
+            .replace("<uuid:execution_id>", str(UUID(int=7)))
             .replace("<int:pk>", "1")
             .replace("<int:number>", str(self.others_record))
         )

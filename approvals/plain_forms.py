@@ -1,0 +1,39 @@
+"""Acts that must be a person's own: plain forms, each with its token, never by a script of the page.
+
+One slip of escaping on a page with htmx (`<div hx-post=... hx-trigger=load>`) would otherwise be an approval, strict
+Content-Security-Policy or not. Browsers say how a request came about (https://www.w3.org/TR/fetch-metadata/).
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec
+
+from django.http import HttpRequest, HttpResponseBase
+
+from features.errors import ClearanceError
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
+
+
+class NotByScript(ClearanceError):
+    """It came from a script."""
+
+    status = 403
+
+
+def plain_form(view: View[P]) -> View[P]:
+    """Refuses what htmx or any other script sent."""
+
+    @wraps(view)
+    def answer(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        mode = request.headers.get("Sec-Fetch-Mode", "navigate")
+        if "HX-Request" in request.headers or mode != "navigate":
+            raise NotByScript(
+                "not_by_script",
+                "This is done by the form on its page alone.",
+                "Open the page and press its button.",
+            )
+        return view(request, *args, **kwargs)
+
+    return answer

@@ -1,0 +1,30 @@
+"""All writes: each transition is one function and one transaction, READ COMMITTED, on the primary.
+
+Locks are taken in one order everywhere, each before what it guards is read: the feature's gate, the request or grant,
+the voters' role rows, budgets by their order, the record's head. What was waited for is read in a later statement, and
+time is clock_timestamp(): both were seen to accept an expired grant otherwise.
+"""
+
+from approvals.services.deciding import Ask, decide
+from approvals.services.ending import expire_due, withdraw
+from approvals.services.executing import Started, execute, report, settle
+from approvals.services.stopping import Killed, finish_stops, kill, restore
+from approvals.services.voting import edit, take_back, vote
+
+__all__ = [
+    "Ask",
+    "Killed",
+    "Started",
+    "decide",
+    "edit",
+    "execute",
+    "expire_due",
+    "finish_stops",
+    "kill",
+    "report",
+    "restore",
+    "settle",
+    "take_back",
+    "vote",
+    "withdraw",
+]

@@ -1,0 +1,17 @@
+"""Celery's way to the services; thin."""
+
+from celery import shared_task
+
+from approvals.services.ending import expire_due
+from approvals.services.executing import overdue
+from approvals.services.reminding import remind_due
+from approvals.services.stopping import finish_stops
+
+
+@shared_task(name="approvals.sweep", ignore_result=True)
+def sweep() -> None:
+    """End what is over, remind, escalate, and record stops that are not yet in the record."""
+    finish_stops()
+    expire_due()
+    overdue()
+    remind_due()

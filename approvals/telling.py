@@ -1,0 +1,177 @@
+"""Whom the approvals' room tells what: kinds of notices, and who gets them. Arguments never stand in one."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.urls import reverse
+
+from approvals.models import ApprovalRequest, Execution, Vote
+from features.models import Feature, FeatureRole, Person, ToolStop
+from features.outbox import Kind, notify, register_kind
+
+Facts = dict[str, Any]
+
+
+def _at_request(feature: Feature | None, facts: Facts) -> str:
+    return reverse("approval", args=[facts["request"]])
+
+
+def _at_feature(feature: Feature | None, facts: Facts) -> str:
+    return reverse("feature", args=[feature.slug]) if feature else reverse("features")
+
+
+def register() -> None:
+    """The kinds of notices; called once, when the application is ready."""
+    kinds = {
+        "approval.asked": Kind(
+            lambda feature, facts: f"{facts['action']} of {feature} waits for you",
+            lambda feature, facts: f"It expires at {facts['until']} UTC; an expiry is no approval.",
+            _at_request,
+        ),
+        "approval.reminder": Kind(
+            lambda feature, facts: f"{facts['action']} of {feature} still waits",
+            lambda feature, facts: f"It expires at {facts['until']} UTC; an expiry is no approval.",
+            _at_request,
+        ),
+        "approval.escalated": Kind(
+            lambda feature, facts: f"Nobody decides on {facts['action']} of {feature}",
+            lambda feature, facts: f"It expires at {facts['until']} UTC. Find somebody who may decide it.",
+            _at_request,
+        ),
+        "approval.decided": Kind(
+            lambda feature, facts: f"{facts['action']} of {feature}: {facts['state']} by {facts['who']}",
+            lambda feature, facts: "There is nothing left to do.",
+            _at_request,
+        ),
+        "approval.expired": Kind(
+            lambda feature, facts: f"{facts['action']} of {feature} {facts['state']}",
+            lambda feature, facts: "Nobody decided in time; nothing ran.",
+            _at_request,
+        ),
+        "execution.bad": Kind(
+            lambda feature, facts: f"{facts['action']} of {feature} ended as {facts['state']}",
+            lambda feature, facts: (
+                "Look whether it had its effect: an unknown outcome is settled by a person."
+            ),
+            lambda feature, facts: reverse("decision", args=[facts["decision"]]),
+        ),
+        "tools.stopped": Kind(
+            lambda feature, facts: f"Tools of {feature or 'every feature'} are OFF: {facts['what']}",
+            lambda feature, facts: (
+                f"By {facts['who']}. {facts['out']} executions were out already. {facts['reason']}"
+            ),
+            _at_feature,
+        ),
+        "tools.restored": Kind(
+            lambda feature, facts: f"Tools of {feature or 'every feature'} are on again: {facts['what']}",
+            lambda feature, facts: f"By {facts['who']}.",
+            _at_feature,
+        ),
+    }
+    for key, kind in kinds.items():
+        register_kind(key, kind)
+
+
+def voters_of(request: ApprovalRequest) -> list[Person]:
+    """Who may decide it, by their role now; proposers left out."""
+    rows = FeatureRole.objects.filter(
+        content_object=request.feature_id,
+        user__is_active=True,
+        permission__codename=f"role_{request.role}",
+    ).exclude(user__in=[*request.proposers, *([request.editor_id] if request.editor_id else [])])
+    return [row.user for row in rows.select_related("user")]
+
+
+def _say(kind: str, request: ApprovalRequest, people: Iterable[Person], **facts: Any) -> None:
+    notify(
+        kind,
+        people,
+        once=f"{request.pk} {request.revision}",
+        feature=request.feature,
+        request=str(request.pk),
+        action=request.action,
+        until=f"{request.expires_at:%H:%M}",
+        **facts,
+    )
+
+
+def tell_of_request(request: ApprovalRequest) -> None:
+    """Somebody has to decide."""
+    _say("approval.asked", request, voters_of(request))
+
+
+def remind(request: ApprovalRequest) -> None:
+    """Half of the time is over."""
+    _say("approval.reminder", request, voters_of(request))
+
+
+def escalate(request: ApprovalRequest) -> None:
+    """Most of the time is over: leads and on-call find somebody."""
+    rows = FeatureRole.objects.filter(
+        content_object=request.feature_id,
+        user__is_active=True,
+        permission__codename__in=["role_lead", "role_on_call"],
+    ).select_related("user")
+    _say("approval.escalated", request, [row.user for row in rows])
+
+
+def tell_of_vote(request: ApprovalRequest, vote: Vote) -> None:
+    """The others who were asked need not look any more."""
+    if request.state != "pending":
+        others = [person for person in voters_of(request) if person.pk != vote.person_id]
+        _say("approval.decided", request, others, state=request.state, who=str(vote.person))
+
+
+def tell_of_end(request: ApprovalRequest) -> None:
+    """Nobody decided in time, or it can be decided no more."""
+    _say("approval.expired", request, voters_of(request), state=request.state)
+
+
+def tell_of_outcome(execution: Execution) -> None:
+    """Who approved it hears that it failed, or that nobody knows."""
+    votes = Vote.objects.filter(
+        request__decision=execution.decision_id, vote="approve", taken_back_at=None
+    ).select_related("person")
+    notify(
+        "execution.bad",
+        [one.person for one in votes],
+        once=f"{execution.pk} {execution.state}",
+        feature=execution.feature,
+        decision=str(execution.decision_id),
+        action=execution.action,
+        state=execution.state,
+    )
+
+
+def _everybody(stop: ToolStop) -> list[Person]:
+    rows = FeatureRole.objects.filter(user__is_active=True).select_related("user")
+    if stop.feature_id:
+        rows = rows.filter(content_object=stop.feature_id)
+    return list({row.user.pk: row.user for row in rows}.values())
+
+
+def tell_of_stop(stop: ToolStop, out: int) -> None:
+    """Everybody with a role. The worker is not woken: its broker may be what is broken, and its sweep delivers."""
+    notify(
+        "tools.stopped",
+        _everybody(stop),
+        once=str(stop.pk),
+        wake=False,
+        feature=stop.feature,
+        what=stop.action or "all tools",
+        who=str(stop.stopped_by or stop.stopped_by_key or "the operator"),
+        out=out,
+        reason=stop.reason,
+    )
+
+
+def tell_of_restore(stop: ToolStop) -> None:
+    """Everybody with a role."""
+    notify(
+        "tools.restored",
+        _everybody(stop),
+        once=str(stop.pk),
+        feature=stop.feature,
+        what=stop.action or "all tools",
+        who=str(stop.restored_by),
+    )
