@@ -69,6 +69,18 @@ class PolicyActivated(Payload, frozen=True):
     number: int
     digest: str  # of the whole policy: anyone who holds its text can check it
     changes: int
+    proposed_by: str | None = None  # a person's ID, where another accepted what they proposed
+    alone: bool = False  # it widens, and there was no other lead to ask
+
+
+class PolicyProposed(Payload, frozen=True):
+    digest: str
+    base: int  # the policy that was in force
+    edited_by: str  # the ID of who wrote it last
+
+
+class PolicyDeclined(Payload, frozen=True):
+    digest: str
 
 
 class PiiRevealed(Payload, frozen=True):
@@ -198,6 +210,8 @@ ACTIONS: dict[str, type[Payload]] = {
     "identity.linked": IdentityLink,
     "identity.unlinked": IdentityLink,
     "policy.activated": PolicyActivated,
+    "policy.proposed": PolicyProposed,
+    "policy.declined": PolicyDeclined,
     "pii.revealed": PiiRevealed,
     "pii.erased": PiiErased,
     "vault.resealed": VaultResealed,

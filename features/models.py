@@ -147,6 +147,63 @@ class PolicyVersion(models.Model):
         return f"policy {self.number}"
 
 
+class PolicyDraft(models.Model):
+    """What a feature's leads are writing as its next policy: one text, kept also where it does not parse. A revision
+    is saved over the one that its editor saw, never over another.
+    """
+
+    feature = models.OneToOneField(Feature, primary_key=True, on_delete=models.PROTECT, related_name="draft")
+    text = models.TextField()
+    revision = models.PositiveIntegerField(default=1)
+    edited_at = models.DateTimeField(db_default=Now())
+    edited_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+
+
+class PolicyProposal(models.Model):
+    """A draft as it was when somebody proposed to make it the policy in force; another lead answers. States:
+    pending, accepted, declined.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    feature = models.ForeignKey(Feature, on_delete=models.PROTECT, related_name="proposals")
+    source = models.TextField()
+    digest = models.BinaryField(max_length=32, help_text="Of the policy that the source says.")
+    base = models.PositiveIntegerField(help_text="The policy that was in force; 0: none.")
+    edited_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    proposed_by = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    proposed_at = models.DateTimeField(db_default=Now())
+    state = models.CharField(max_length=8, default="pending")
+    decided_by = models.ForeignKey(Person, null=True, on_delete=models.PROTECT, related_name="+")
+    decided_at = models.DateTimeField(null=True)
+    reason = models.CharField(max_length=500, blank=True)
+    number = models.PositiveIntegerField(null=True, help_text="The policy that it became.")
+
+    class Meta:
+        ordering: ClassVar[list[str]] = ["-proposed_at"]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["feature"], condition=models.Q(state="pending"), name="policy_proposal_one_pending"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state__in=["pending", "accepted", "declined"]),
+                name="policy_proposal_state",
+            ),
+            # Whoever proposes or wrote it does not accept it.
+            models.CheckConstraint(
+                condition=~models.Q(state="accepted")
+                | (
+                    models.Q(decided_by__isnull=False, number__isnull=False)
+                    & ~models.Q(decided_by=models.F("proposed_by"))
+                    & ~models.Q(decided_by=models.F("edited_by"))
+                ),
+                name="policy_proposal_second_person",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"proposal of {self.proposed_at:%d %B %Y}"
+
+
 class ApiKey(models.Model):
     """A program's right on one feature. The key itself is never stored: 256 random bits, kept as their
     SHA-256.

@@ -55,6 +55,22 @@ _kinds: dict[str, Kind] = {
         lambda feature, facts: f"{facts['changes']} fields changed: the page of the policy shows each.",
         _at("policy"),
     ),
+    "policy.proposed": Kind(
+        lambda feature, facts: f"{facts['who']} proposes a policy for {feature}",
+        lambda feature, facts: (
+            f"{facts['widens']} changes widen what it may do: another lead accepts or declines it."
+        ),
+        lambda feature, facts: reverse(
+            "policy_proposal", args=[feature.slug, facts["proposal"]] if feature else []
+        ),
+    ),
+    "policy.declined": Kind(
+        lambda feature, facts: f"{facts['who']} declined a policy for {feature}",
+        lambda feature, facts: "The page of the proposal says why; the draft is as it was.",
+        lambda feature, facts: reverse(
+            "policy_proposal", args=[feature.slug, facts["proposal"]] if feature else []
+        ),
+    ),
     "key.ending": Kind(
         lambda feature, facts: f"The key {facts['prefix']} of {feature} ends on {facts['on']}",
         lambda feature, facts: "Rotate it, so that the agent does not stand before a closed door.",

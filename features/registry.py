@@ -19,14 +19,17 @@ __all__ = [
     "Column",
     "NavItem",
     "OverviewPanel",
+    "PolicyPart",
     "SettingsPanel",
     "TracePanel",
     "board_parts",
     "nav_items",
     "overview_panels",
+    "policy_parts",
     "register_board_part",
     "register_nav",
     "register_overview_panel",
+    "register_policy_part",
     "register_settings_panel",
     "register_trace_panel",
     "settings_panels",
@@ -101,6 +104,18 @@ class SettingsPanel(msgspec.Struct, frozen=True):
     context: Callable[[HttpRequest, Feature], Mapping[str, object]]
 
 
+class PolicyPart(msgspec.Struct, frozen=True):
+    """A part of the pages of a policy: a link or button in the head of the version in force ("head"), or a panel
+    below the checks of the draft ("draft").
+    """
+
+    key: str
+    order: int
+    template: str
+    context: Callable[[HttpRequest, Feature], Mapping[str, object]]
+    place: Literal["head", "draft"] = "head"
+
+
 # The features' own lines; the other rooms register theirs.
 _OWN = (
     NavItem("house", "Features", "features", 0),
@@ -115,6 +130,7 @@ _board: dict[str, BoardPart] = {}
 _overview: dict[str, OverviewPanel] = {}
 _trace: dict[str, TracePanel] = {}
 _settings: dict[str, SettingsPanel] = {}
+_policy: dict[str, PolicyPart] = {}
 
 
 def register_nav(item: NavItem) -> None:
@@ -165,3 +181,13 @@ def trace_panels() -> list[TracePanel]:
 def settings_panels() -> list[SettingsPanel]:
     """The settings' parts of other rooms, in order."""
     return sorted(_settings.values(), key=lambda panel: panel.order)
+
+
+def register_policy_part(part: PolicyPart) -> None:
+    """Add a part to the pages of every feature's policy."""
+    _policy[part.key] = part
+
+
+def policy_parts() -> list[PolicyPart]:
+    """The parts of the policy's pages of other rooms, in order."""
+    return sorted(_policy.values(), key=lambda part: part.order)

@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from features import audit_page, csp_report, notices_page, people_page, policy_page, views
+from features import audit_page, csp_report, notices_page, people_page, policy_draft_views, policy_page, views
 
 urlpatterns = [
     path("", views.board, name="features"),
@@ -18,6 +18,16 @@ urlpatterns = [
     path("features/new/", views.register_feature, name="feature_new"),
     path("features/<slug:slug>/", views.overview, name="feature"),
     path("features/<slug:slug>/policy/", policy_page.policy, name="policy"),
+    path(
+        "features/<slug:slug>/policy/<int:number>/clearance.toml", policy_page.policy_file, name="policy_file"
+    ),
+    path("features/<slug:slug>/policy/draft/", policy_draft_views.draft, name="policy_draft"),
+    path("features/<slug:slug>/policy/draft/check/", policy_draft_views.check, name="policy_draft_check"),
+    path(
+        "features/<slug:slug>/policy/proposals/<uuid:proposal>/",
+        policy_draft_views.proposal,
+        name="policy_proposal",
+    ),
     path("features/<slug:slug>/people/", people_page.people, name="people"),
     path("features/<slug:slug>/people/take/", people_page.take, name="people_take"),
     path("features/<slug:slug>/settings/", views.settings, name="settings"),

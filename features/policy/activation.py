@@ -9,7 +9,7 @@ from django.db import transaction
 
 from audit.services import Receipt, append
 from features.acting import actor_of
-from features.gate import raise_epoch
+from features.gate import close_gate, raise_epoch
 from features.models import Feature, Person, PolicyVersion
 from features.outbox import notify
 from features.policy.active import active_version
@@ -33,17 +33,36 @@ def digest_of(kept: dict[str, Any]) -> bytes:
     return hashlib.sha256(rfc8785.dumps(kept)).digest()
 
 
+def lock_policy(feature: Feature, *, to_activate: bool = False) -> None:
+    """From here to the end of the transaction nobody else changes the feature's draft, proposals, policy or roles.
+    `to_activate`: nor starts a tool; the gate comes before every other lock.
+    """
+    if to_activate:
+        close_gate(feature.pk)
+    # No key is changed: rows that point at the feature are written meanwhile.
+    Feature.objects.select_for_update(no_key=True).get(pk=feature.pk)
+
+
 @transaction.atomic
 def apply_policy(
-    document: PolicyDocument, source: str, *, by: Person | None = None, rehearse: bool = False
+    document: PolicyDocument,
+    source: str,
+    *,
+    by: Person | None = None,
+    proposed_by: Person | None = None,
+    alone: bool = False,
+    rehearse: bool = False,
 ) -> Applied:
     """Make the document the feature's newest version, and the feature where there is none; the same as in
-    force makes no version. `source` is the text as it was written. With `rehearse` nothing is written.
+    force makes no version. `source` is the text as it was written. With `rehearse` nothing is written. Who may
+    do so was decided before: `proposed_by` another lead, or `alone` because there was none.
 
     In force with the commit: the next body is redacted, the next trace settled by it.
     """
     slug = document.feature.slug
-    feature = Feature.objects.select_for_update().filter(slug=slug).first()
+    feature = Feature.objects.filter(slug=slug).first()
+    if feature is not None and not rehearse:
+        lock_policy(feature, to_activate=True)
     newest = active_version(feature.pk) if feature else None
     kept = document.kept()
     found = changes(newest.document if newest else None, kept)
@@ -81,5 +100,7 @@ def apply_policy(
         number=version.number,
         digest=digest.hex(),
         changes=len(found),
+        proposed_by=str(proposed_by.pk) if proposed_by else None,
+        alone=alone,
     )
     return Applied(feature, version.number, found, receipt)

@@ -204,9 +204,10 @@ class _Check:
 
     def _exact_sum(self, how: str, left: Type, right: Type) -> Type:
         """Decimals are whole numbers of millionths: two are added, one is multiplied by a whole number."""
-        if how in ("addition_add", "addition_sub") and left == right:
+        other = right if left == DECIMAL else left
+        if how in ("addition_add", "addition_sub") and other in (DECIMAL, ANY):
             return DECIMAL
-        if how == "multiplication_mul" and (left, right) in ((DECIMAL, INT), (INT, DECIMAL)):
+        if how == "multiplication_mul" and other in (INT, ANY):
             return DECIMAL
         raise RuleFault(
             "decimals are added to decimals, subtracted from them or multiplied by a whole number, nothing else"

@@ -127,6 +127,14 @@ MATRIX: dict[str, dict[str, dict[str, int]]] = {
         "POST": roles_only(FORBIDDEN, lead=400),
     },
     "features/<slug:slug>/policy/": {"GET": roles_only()},
+    # There is no such version, and no such proposal.
+    "features/<slug:slug>/policy/<int:number>/clearance.toml": {"GET": roles_only(ABSENT)},
+    "features/<slug:slug>/policy/draft/": {"GET": roles_only(), "POST": roles_only(FORBIDDEN, lead=400)},
+    "features/<slug:slug>/policy/draft/check/": {"POST": roles_only(FORBIDDEN, lead=OK)},
+    "features/<slug:slug>/policy/proposals/<uuid:proposal>/": {
+        "GET": roles_only(ABSENT),
+        "POST": roles_only(FORBIDDEN, lead=ABSENT),
+    },
     "features/<slug:slug>/people/": {"GET": roles_only(), "POST": roles_only(FORBIDDEN, lead=400)},
     "features/<slug:slug>/people/take/": {"POST": roles_only(FORBIDDEN, lead=FOUND)},
     "features/<slug:slug>/settings/": {"GET": roles_only()},
@@ -230,6 +238,7 @@ class Scene:
             .replace("<uuid:decision_id>", str(self.decision.pk))
             .replace("<uuid:request_id>", str(self.decision.request.pk))
             .replace("<uuid:execution_id>", str(UUID(int=7)))
+            .replace("<uuid:proposal>", str(UUID(int=7)))
             .replace("<int:pk>", "1")
             .replace("<int:number>", str(self.others_record))
         )
