@@ -8,7 +8,6 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from approvals.models import ApprovalRequest, Decision
-from approvals.plain_forms import plain_form
 from approvals.presenting import body_of
 from approvals.proposal import open_proposal
 from approvals.services import kill, restore, vote
@@ -21,6 +20,7 @@ from features.identity.sessions import session_mark
 from features.identity.step_up import step_up
 from features.models import Feature, Person
 from features.pages import page, person_of
+from features.plain_form import plain_form
 from features.problems import BadField
 from features.queries import feature_for, features_for, roles_on
 

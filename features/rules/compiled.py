@@ -42,12 +42,13 @@ class Rule:
             return Answer(
                 False, f"a list of {length} is too long for this rule; it goes through {self._longest}"
             )
-        context = cel.Context(variables=dict(values))  # of its own: a shared one is not safe with threads
-        context.add_function("decimal", scaled)
+        decimals = _Decimals()
         try:
-            found = self._program.execute(context)
+            found = self._run(values, decimals)
         except Exception as error:  # noqa: BLE001 - whatever the evaluator raises: the rule could not be asked
             return Answer(False, f"{type(error).__name__}: {str(error)[:200]}")
+        if decimals.failed:
+            return Answer(False, "decimal(...) was given what is no decimal such as 49.99")
         if not isinstance(found, bool):
             return Answer(False, f"it says {type(found).__name__}, not true or false")
         return Answer(found)
@@ -56,12 +57,32 @@ class Rule:
         """What an expression that is no question comes to; None where it cannot be had. A decimal is in millionths."""
         if _longest(values, 0) > self._longest:
             return None
-        context = cel.Context(variables=dict(values))
-        context.add_function("decimal", scaled)
+        decimals = _Decimals()
         try:
-            return self._program.execute(context)
+            found = self._run(values, decimals)
         except Exception:  # noqa: BLE001 - whatever the evaluator raises: there is no value
             return None
+        return None if decimals.failed else found
+
+    def _run(self, values: Mapping[str, Any], decimals: "_Decimals") -> Any:
+        context = cel.Context(variables=dict(values))  # of its own: a shared one is not safe with threads
+        context.add_function("decimal", decimals.read)
+        return self._program.execute(context)
+
+
+class _Decimals:
+    """`decimal()` for one question. One that fails makes the whole answer a fault: || would pass over an error."""
+
+    def __init__(self) -> None:
+        self.failed = False
+
+    def read(self, text: Any) -> int:
+        """The decimal in millionths."""
+        try:
+            return scaled(text)
+        except ValueError:
+            self.failed = True
+            return 0
 
 
 @lru_cache(maxsize=1024)

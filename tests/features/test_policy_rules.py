@@ -7,6 +7,7 @@ import pytest
 
 from features.policy import UnreadablePolicy, read_policy
 from features.policy.schemas import faults_of_arguments, faults_of_schema
+from features.rules import compile_rule, is_decimal
 from features.rules.arguments import faults_of_expression, may_be_negative, reads_without_has
 
 SCHEMA: dict[str, Any] = {
@@ -143,6 +144,23 @@ def test_what_may_be_negative_or_missing_is_known() -> None:
     assert may_be_negative('decimal(args.amount) - decimal("5")', SCHEMA) == ["-"]
     rule = "has(context.a) && context.a > 1 && context.b.c == 2"
     assert reads_without_has(rule) == ["context.b.c"]
+
+
+def test_a_decimal_that_cannot_be_read_is_over_also_beside_what_is_true() -> None:
+    rule = compile_rule('decimal(args.amount) <= decimal("50") || args.currency == "USD"')
+    assert rule.ask({"args": {"amount": "5.00", "currency": "EUR"}}).holds
+    answer = rule.ask({"args": {"amount": "five", "currency": "USD"}})
+    assert not answer.holds
+    assert answer.fault
+    assert compile_rule("decimal(args.amount)").value({"args": {"amount": "five"}}) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "exact"), [("decimal(args.amount) * args.count", True), ("args.count", False), ("1", False)]
+)
+def test_a_cost_says_whether_it_is_in_millionths(text: str, exact: bool) -> None:
+    assert faults_of_expression(text, SCHEMA, "cost") == []
+    assert is_decimal(text) is exact
 
 
 # --- in a file --------------------------------------------------------------------------------------------
