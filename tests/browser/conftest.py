@@ -57,6 +57,11 @@ class Visitor:
         with self.page.expect_navigation(wait_until="networkidle"):
             self.page.keyboard.press("Enter")
 
+    def picture(self, name: str) -> None:
+        """Keep a picture of the page in the folder that `PICTURES` names, for people to look at."""
+        if folder := os.environ.get("PICTURES"):
+            self.page.screenshot(path=f"{folder}/{name}.png", full_page=True)
+
     def path(self) -> str:
         return self.page.url.removeprefix(self.stack.url)
 
