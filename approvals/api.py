@@ -108,6 +108,20 @@ def _identity(body: dict[str, Any], name: str, length: int, wrong: list[tuple[st
     return found
 
 
+def _parent(header: str) -> tuple[bytes | None, bytes | None]:
+    """The span that asks, as W3C Trace Context says it. It is no part of the body: a step that a framework runs again
+    is another span and still the same proposal.
+    """
+    parts = header.split("-")
+    try:
+        trace_id, span_id = (bytes.fromhex(part) for part in parts[1:3])
+    except ValueError:
+        return None, None
+    if len(trace_id) != 16 or len(span_id) != 8 or not any(trace_id) or not any(span_id):
+        return None, None
+    return trace_id, span_id
+
+
 def _object(body: dict[str, Any], name: str, wrong: list[tuple[str, str]], needed: bool) -> dict[str, Any]:
     value = body.get(name)
     if value is None and not needed:
@@ -132,6 +146,8 @@ def read_ask(request: Request) -> Ask:
     trace_id = _identity(body, "trace_id", 16, wrong)
     span_id = _identity(body, "span_id", 8, wrong)
     feature = _text(body, "feature", wrong, 63)
+    if trace_id is None and span_id is None:
+        trace_id, span_id = _parent(request.headers.get("traceparent", ""))
     claim = _text(body, "claim", wrong, _LONGEST_CLAIM)
     dry_run = body.get("dry_run", False)
     if not isinstance(dry_run, bool):

@@ -16,7 +16,7 @@ from clearance import flows
 from clearance.answers import Decision, Execution, Stopped
 from clearance.errors import Unavailable
 from clearance.flows import Flow, Outcome, Pause, Reply, Send
-from clearance.telemetry import current_ids, name_execution
+from clearance.telemetry import current_parent, name_execution
 
 __all__ = ["AsyncClearance", "Clearance"]
 
@@ -49,14 +49,13 @@ def _decide(
     context: Mapping[str, Any] | None,
     dry_run: bool,
 ) -> Flow[Decision]:
-    if trace_id is None and span_id is None:
-        trace_id, span_id = current_ids()
     return flows.decide(
         action,
         dict(args),
         idempotency_key=idempotency_key,
         trace_id=trace_id,
         span_id=span_id,
+        parent=current_parent() if trace_id is None and span_id is None else None,
         claim=claim,
         context=None if context is None else dict(context),
         dry_run=dry_run,
@@ -94,8 +93,9 @@ class Clearance:
     ) -> Decision:
         """Ask whether `action` may run with `args`. A denial is an answer, not an error.
 
-        `idempotency_key` must be the same when the same step is run again: `key_of(run, call)` makes one. The trace
-        and span default to OpenTelemetry's current ones. `claim` and `context` are the agent's own word.
+        `idempotency_key` must be the same when the same step is run again: `key_of(run, call)` makes one. Without
+        `trace_id` the decision is linked to OpenTelemetry's current span. `claim` and `context` are the agent's own
+        word and, like everything else in the body, must be the same when the step is run again.
         """
         return self._drive(_decide(action, args, idempotency_key, trace_id, span_id, claim, context, dry_run))
 

@@ -87,11 +87,16 @@ def decide(
     idempotency_key: str,
     trace_id: str | None,
     span_id: str | None,
+    parent: str | None,
     claim: str | None,
     context: JsonObject | None,
     dry_run: bool,
 ) -> Flow[Decision]:
-    """Ask. Safe to send again: the key makes it one proposal."""
+    """Ask. Safe to send again: the key makes it one proposal.
+
+    The span that asks goes into a header (`parent`, W3C Trace Context): a step that is run again is another span, and
+    the same key must come with the same body.
+    """
     said = {"trace_id": trace_id, "span_id": span_id, "claim": claim, "context": context}
     body = {
         "action": action,
@@ -99,7 +104,8 @@ def decide(
         **{name: value for name, value in said.items() if value is not None},
         **({"dry_run": True} if dry_run else {}),
     }
-    send = Send("POST", "/api/v1/decisions", canonical(body), {"Idempotency-Key": idempotency_key})
+    headers = {"Idempotency-Key": idempotency_key, **({"traceparent": parent} if parent else {})}
+    send = Send("POST", "/api/v1/decisions", canonical(body), headers)
     reply = yield from _answer(send)
     if reply.status_code in (200, 202) or (reply.status_code == 403 and not _is_problem(reply)):
         decision = read_decision(
@@ -229,15 +235,12 @@ _NEXT = {
 
 
 def _words(decision: Decision, kind: type[Refused]) -> str:
-    """For the model: the class's sentence, what the approver or the policy says, and whether to try again."""
+    """For the model: what the server says (an approver's words are in it), else the class's sentence; then whether to
+    try again.
+    """
     codes = ", ".join(sorted(decision.codes)) if kind is Denied else ""
-    parts = [
-        kind.words,
-        f"Why: {codes}." if codes else "",
-        decision.message or "",
-        _NEXT.get(decision.retry or "", ""),
-    ]
-    return " ".join(part for part in parts if part)
+    own = f"{kind.words} Why: {codes}." if codes else kind.words
+    return " ".join(part for part in (decision.message or own, _NEXT.get(decision.retry or "")) if part)
 
 
 def _answer(send: Send, *, idempotent: bool = True, decision: Decision | None = None) -> Flow[httpx.Response]:

@@ -16,10 +16,10 @@ import httpx
 from clearance.answers import Decision, Execution
 from clearance.canonical import JsonObject, canonical, key_of
 from clearance.client import AsyncClearance, Clearance
-from clearance.errors import ClearanceError, MissingKey, NotCanonical, StillPending
+from clearance.errors import ClearanceError, MissingKey, NotCanonical, Refused, StillPending
 from clearance.flows import Outcome
 
-__all__ = ["current_execution", "guarded", "run_async", "run_sync", "tool_call"]
+__all__ = ["current_execution", "guarded", "run_async", "run_sync", "tool_call", "words_of"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -196,6 +196,13 @@ def guarded(
         return blocking
 
     return decorate
+
+
+def words_of(error: ClearanceError) -> str:
+    """What the model is told. What is no refusal but a fault (a wrong key, no server) goes to the log, too."""
+    if not isinstance(error, Refused):
+        log.error("a tool call was not permitted: %s", error)
+    return error.message
 
 
 def _key_for(action: str, args: JsonObject, key: Callable[[JsonObject], str] | None) -> str:

@@ -25,7 +25,7 @@ from clearance.answers import Decision
 from clearance.canonical import JsonObject, key_of
 from clearance.client import AsyncClearance, Clearance
 from clearance.errors import ClearanceError, MissingKey
-from clearance.guard import do_async, do_sync
+from clearance.guard import do_async, do_sync, words_of
 
 __all__ = ["fan_out", "tool_node"]
 
@@ -80,9 +80,9 @@ class _Node:
     def run(self, state: State, config: RunnableConfig) -> Any:
         client = self._client = self._client or Clearance()
         decided: Decided = []
-        for call in self._calls(state):
+        for call, key in self._calls(state, config):
             try:
-                decided.append((call, client.decide(*self._what(call), idempotency_key=_key(config, call))))
+                decided.append((call, client.decide(*self._what(call), idempotency_key=key)))
             except ClearanceError as error:
                 decided.append((call, error))
         while waiting := _waiting(decided):
@@ -94,9 +94,9 @@ class _Node:
     async def arun(self, state: State, config: RunnableConfig) -> Any:
         client = self._async_client = self._async_client or AsyncClearance()
         decided: Decided = []
-        for call in self._calls(state):
+        for call, key in self._calls(state, config):
             try:
-                found = await client.decide(*self._what(call), idempotency_key=_key(config, call))
+                found = await client.decide(*self._what(call), idempotency_key=key)
                 decided.append((call, found))
             except ClearanceError as error:
                 decided.append((call, error))
@@ -146,11 +146,12 @@ class _Node:
         except Exception as error:  # noqa: BLE001 - whatever a tool raises is told to the model, as by ToolNode
             return _told(call, error)
 
-    def _calls(self, state: State) -> list[ToolCall]:
+    def _calls(self, state: State, config: RunnableConfig) -> list[tuple[ToolCall, str]]:
+        """The tool calls with their idempotency keys."""
         last = state[self._messages_key][-1]
         if not isinstance(last, AIMessage):
             raise TypeError("the last message is not the model's")
-        return last.tool_calls
+        return [(call, _key(config, call)) for call in last.tool_calls]
 
     def _what(self, call: ToolCall) -> tuple[str, JsonObject]:
         return self._actions.get(call["name"], call["name"]), call["args"]
@@ -229,5 +230,5 @@ async def _looked_async(
 
 
 def _told(call: ToolCall, error: Exception) -> ToolMessage:
-    words = error.message if isinstance(error, ClearanceError) else f"Error: {error!r}"
+    words = words_of(error) if isinstance(error, ClearanceError) else f"Error: {error!r}"
     return ToolMessage(content=words, name=call["name"], tool_call_id=call["id"], status="error")

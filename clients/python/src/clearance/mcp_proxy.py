@@ -27,11 +27,10 @@ from mcp.server.stdio import stdio_server
 from clearance.canonical import JsonObject, key_of
 from clearance.client import AsyncClearance
 from clearance.errors import ClearanceError
-from clearance.guard import current_execution, run_async
+from clearance.guard import current_execution, run_async, words_of
 
 __all__ = ["main"]
 
-log = logging.getLogger("clearance.mcp_proxy")
 _OURS = ("CLEARANCE_KEY",)
 _ALIVE = 10.0  # seconds between two signs of life while people decide
 _UNANSWERED = (types.CONNECTION_CLOSED, 408)  # the session ended, or the SDK's own time limit
@@ -75,8 +74,7 @@ class _Proxy:
                 self.client, self.prefix + name, args, key=self._key(), do=do, timeout=self.timeout
             )
         except ClearanceError as error:
-            log.warning("%s: %s", name, error)
-            return _error(error.message)
+            return _error(words_of(error))
         except _ToolFailed as error:
             return error.result
         except (McpError, ConnectionError) as error:

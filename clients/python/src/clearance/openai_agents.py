@@ -16,7 +16,7 @@ from agents.tool_context import ToolContext
 from clearance.canonical import JsonObject, canonical, key_of
 from clearance.client import AsyncClearance
 from clearance.errors import ClearanceError
-from clearance.guard import run_async
+from clearance.guard import run_async, words_of
 
 __all__ = ["guarded_tool"]
 
@@ -43,17 +43,18 @@ def guarded_tool(
         async def do(args: JsonObject) -> Any:
             return await inner.on_invoke_tool(context, canonical(args).decode())
 
+        key = key_of(run(context), context.tool_call_id)
         try:
             return await run_async(
                 client,
                 action or inner.name,
                 _arguments(given),
-                key=key_of(run(context), context.tool_call_id),
+                key=key,
                 do=do,
                 timeout=timeout,
             )
         except ClearanceError as error:
-            return error.message
+            return words_of(error)
         except Exception as error:  # noqa: BLE001 - told to the model, as the SDK does by default
             return f"An error occurred while running the tool. Error: {error}"
 

@@ -18,7 +18,7 @@ from pydantic_core import to_jsonable_python
 from clearance.canonical import JsonObject, canonical, key_of
 from clearance.client import AsyncClearance
 from clearance.errors import ClearanceError, MissingKey
-from clearance.guard import do_async, run_async
+from clearance.guard import do_async, run_async, words_of
 
 __all__ = ["GuardedToolset"]
 
@@ -60,8 +60,8 @@ class GuardedToolset(WrapperToolset[AgentDepsT]):
             return await self.wrapped.call_tool(name, final, ctx, tool)
 
         action = self.actions.get(name, name)
+        key = self._key(ctx)
         try:
-            key = self._key(ctx)
             if not self.defer:
                 return await run_async(self.client, action, proposed, key=key, do=do, timeout=self.timeout)
             decision = await self.client.decide(action, proposed, idempotency_key=key)
@@ -71,7 +71,7 @@ class GuardedToolset(WrapperToolset[AgentDepsT]):
                 )
             return await do_async(self.client, await self.client.execute(decision), do)
         except ClearanceError as error:
-            return error.message
+            return words_of(error)
 
     def _key(self, ctx: RunContext[AgentDepsT]) -> str:
         run = self.run(ctx)

@@ -9,17 +9,17 @@ try:
 except ImportError:  # the extra is not installed: nothing to link to
     _trace = None  # type: ignore[assignment]
 
-__all__ = ["current_ids", "name_execution"]
+__all__ = ["current_parent", "name_execution"]
 
 
-def current_ids() -> tuple[str | None, str | None]:
-    """(trace ID, span ID) in hex of the current span; (None, None) without one."""
+def current_parent() -> str | None:
+    """The current span as a `traceparent` header (W3C Trace Context); None without one."""
     if _trace is None:
-        return None, None
+        return None
     context = _trace.get_current_span().get_span_context()
     if not context.is_valid:
-        return None, None
-    return f"{context.trace_id:032x}", f"{context.span_id:016x}"
+        return None
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
 def name_execution(execution: Execution) -> None:
