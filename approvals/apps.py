@@ -5,6 +5,7 @@ class ApprovalsConfig(AppConfig):
     name = "approvals"
 
     def ready(self) -> None:
-        from approvals import telling
+        from approvals import policy_parts, telling
 
         telling.register()
+        policy_parts.register()

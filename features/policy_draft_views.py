@@ -155,7 +155,7 @@ def _draft_page(
         "error": error,
         "moved": moved,
         "difference": _difference(found.text if found else "", text) if moved else [],
-        "parts": parts_of(request, feature, "draft"),
+        "parts": parts_of(request, feature, "draft", draft=found),
     }
     return render(request, "features/policy_draft.html", context, status=error.status if error else 200)
 
@@ -238,6 +238,7 @@ def _proposal_page(
         "may_answer": "lead" in roles_on(request.user, feature),
         "why_not": why_not,
         "others": others,
+        "parts": parts_of(request, feature, "proposal", proposal=found) if look else [],
         "error": error,
         "typed": request.POST.get("reason", ""),
     }

@@ -64,10 +64,14 @@ def shown(feature: Feature, number: int | None = None, against: int | None = Non
     return Shown(version, card_of(document), rows, before)
 
 
-def parts_of(request: HttpRequest, feature: Feature, place: str) -> list[str]:
+def parts_of(request: HttpRequest, feature: Feature, place: str, **more: object) -> list[str]:
     """What other rooms show in a place of the pages of policies."""
     return [
-        render_to_string(part.template, {"feature": feature, **part.context(request, feature)}, request)
+        render_to_string(
+            part.template,
+            {"feature": feature, **more, **part.context(request, feature)},
+            request,
+        )
         for part in policy_parts()
         if part.place == place
     ]
@@ -92,13 +96,14 @@ def policy(request: HttpRequest, slug: str) -> HttpResponse:
     if against is not None and (found is None or found.before is None):
         raise Http404(f"{feature} has no policy {against}.")
     versions = list(PolicyVersion.objects.filter(feature=feature).select_related("activated_by")[:_VERSIONS])
+    draft = draft_of(feature)
     context = {
         "feature": feature,
         "shown": found,
         "versions": versions,
-        "draft": draft_of(feature),
+        "draft": draft,
         "pending": pending_proposal(feature),
-        "parts": parts_of(request, feature, "head"),
+        "parts": parts_of(request, feature, "head", draft=draft),
     }
     return render(request, "features/policy.html", context)
 

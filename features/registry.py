@@ -105,15 +105,15 @@ class SettingsPanel(msgspec.Struct, frozen=True):
 
 
 class PolicyPart(msgspec.Struct, frozen=True):
-    """A part of the pages of a policy: a link or button in the head of the version in force ("head"), or a panel
-    below the checks of the draft ("draft").
+    """A part of the pages of a policy: links in the head of the version in force ("head"), of the draft ("draft") or
+    of a proposal ("proposal"). The template has `feature`, `draft` and, for a proposal, `proposal`.
     """
 
     key: str
     order: int
     template: str
     context: Callable[[HttpRequest, Feature], Mapping[str, object]]
-    place: Literal["head", "draft"] = "head"
+    place: Literal["head", "draft", "proposal"] = "head"
 
 
 # The features' own lines; the other rooms register theirs.

@@ -3,6 +3,7 @@
 import msgspec
 
 from features.policy.document import Action, Budget, Check, PolicyDocument, Tier, Trigger
+from features.policy.words import words_of
 
 TIER_WORDS: dict[Tier, tuple[str, str]] = {
     "suggest": ("suggest", "It suggests; nothing that it proposes runs."),
@@ -28,6 +29,7 @@ class ActionLine(msgspec.Struct, frozen=True):
     classes: tuple[str, ...]
     answer: str  # what happens when the agent asks
     rule: str | None  # the expression under which it acts alone
+    words: str | None  # the same in words, where it has any
     approval: str | None
     bounds: list[tuple[str, str]]  # words and the expression or figure behind them
 
@@ -83,7 +85,10 @@ def _line(action: Action, of_feature: Tier) -> ActionLine:
         bounds.append(("once per", action.once_per))
     if action.schema_ is None and action.effect != "read":
         bounds.append(("takes no arguments", ""))
-    return ActionLine(action.name, action.effect, action.classes, answer, rule, approval, bounds)
+    words = words_of(rule) if rule else None
+    if words == "always":
+        answer, words = "always runs alone", None
+    return ActionLine(action.name, action.effect, action.classes, answer, rule, words, approval, bounds)
 
 
 def _answer(action: Action, tier: Tier) -> tuple[str, str | None, bool]:

@@ -122,6 +122,14 @@ class Budget(Table):
     by: Literal["subject", "feature"] = "feature"
 
 
+class Example(Table):
+    """Arguments, and what the policy must answer to them; asked whenever it is read."""
+
+    args: dict[str, Any] = {}
+    context: dict[str, Any] = {}
+    expect: Literal["allow", "needs_approval", "deny"]
+
+
 class Action(Table):
     """One thing the agent may do with a tool. Without `under` it always needs approval; without a schema it
     takes no arguments that the console would let through.
@@ -141,6 +149,7 @@ class Action(Table):
     deadline: Duration = "5m"
     schema_: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
     budget: Annotated[tuple[Budget, ...], Field(strict=False, max_length=10)] = ()
+    example: Annotated[tuple[Example, ...], Field(strict=False, max_length=50)] = ()
 
     @model_validator(mode="after")
     def _closed(self) -> Self:
@@ -264,4 +273,9 @@ class PolicyDocument(Table):
 
     def kept(self) -> dict[str, Any]:
         """The document as JSON has it: what is stored, digested and compared."""
-        return self.model_dump(mode="json", by_alias=True)
+        kept = self.model_dump(mode="json", by_alias=True)
+        for action in kept["action"]:
+            # Policies of before there were examples are the same as those without any.
+            if not action["example"]:
+                del action["example"]
+        return kept

@@ -120,7 +120,7 @@ def _actions(before: PolicyDocument, after: PolicyDocument) -> Iterator[Effect]:
 
 
 def _action(path: str, old: Action, new: Action) -> Iterator[Effect]:
-    own = ("tier", "under", "quorum", "ttl", "grant_ttl", "budget")
+    own = ("tier", "under", "quorum", "ttl", "grant_ttl", "budget", "example")
     yield from _changed(path, old, new, own)
     yield from _under(f"{path}.under", old.under, new.under)
     if new.quorum != old.quorum:

@@ -16,6 +16,7 @@ from features.checks import faults_of_output_schema
 from features.errors import ClearanceError
 from features.policy.action_rules import action_faults, action_warnings
 from features.policy.document import BUILT_IN_KINDS, MOST_ACTIONS, TIERS, PolicyDocument
+from features.policy.examples import example_faults
 from features.policy.positions import Path, Positions
 from features.rules import TRACE, RuleFault, check_rule, compile_rule
 
@@ -73,6 +74,8 @@ def read_policy(text: str) -> Reading:
     if document is not None:
         faults += _contradictions(document)
         faults += _check_faults(document)
+    if document is not None and not faults:
+        faults += example_faults(document)
     if document is None or faults:
         raise UnreadablePolicy([_fault(where, path, message) for path, message in faults])
     return Reading(document, sorted(_fault(where, path, said) for path, said in action_warnings(document)))
