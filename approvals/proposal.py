@@ -1,22 +1,18 @@
 """What is proposed, made canonical and digested once, at the door; sealed at rest, and compared by keyed marks."""
 
 import hashlib
-import hmac
 import json
-import unicodedata
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 import msgspec
 import rfc8785
 from cryptography.fernet import InvalidToken
-from django.conf import settings
 
 from approvals.models import Decision
 from features.identity.sealing import cipher
 
-__all__ = ["Proposal", "mark", "open_proposal", "seal_proposal"]
+__all__ = ["Proposal", "open_proposal", "seal_proposal"]
 
 
 class Proposal(msgspec.Struct, frozen=True):
@@ -43,27 +39,6 @@ def canonical_object(value: dict[str, Any]) -> dict[str, Any]:
     """The object as its canonical JSON says it: 1.0 and 1e0 are 1."""
     found: dict[str, Any] = json.loads(rfc8785.dumps(value))
     return found
-
-
-@lru_cache(maxsize=8)
-def _mark_key(vault_key: str) -> bytes:
-    return hmac.new(bytes.fromhex(vault_key), b"clearance approvals marks", hashlib.sha256).digest()
-
-
-def mark(feature_id: UUID, kind: str, value: str) -> bytes:
-    """HMAC-SHA256 (RFC 2104) of a value: equal values are found, small ones are not guessed. Texts that look alike
-    by compatibility (Unicode NFKC) are one value.
-    """
-    text = unicodedata.normalize("NFKC", value)
-    message = f"{feature_id}\0{kind}\0{text}".encode("utf-8", "surrogatepass")
-    # The oldest key: a new one that seals must not make what is known unknown.
-    return hmac.new(_mark_key(settings.VAULT_KEYS[-1]), message, hashlib.sha256).digest()
-
-
-def args_mark(feature_id: UUID, action: str, args: dict[str, Any]) -> bytes:
-    """The mark of canonical arguments, for a tool span's to be compared with; no text is made equal to another."""
-    message = f"{feature_id}\0args\0{action}\0".encode() + rfc8785.dumps(args)
-    return hmac.new(_mark_key(settings.VAULT_KEYS[-1]), message, hashlib.sha256).digest()
 
 
 def seal_proposal(proposal: Proposal, decision_id: UUID) -> bytes:

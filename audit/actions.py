@@ -131,6 +131,7 @@ class DecisionMade(Payload, frozen=True):
     proposal: str  # a salted commitment to the digest of action and arguments
     request: str | None
     grant: str | None
+    proposers: list[str] = []  # people who must not vote on the request: their IDs
 
 
 class RequestEdited(Payload, frozen=True):

@@ -14,6 +14,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection, transaction
 
+from features.marks import span_mark
 from features.models import Feature, new_id
 from features.policy import PolicyDocument, active_policy
 from traces.bound import storable_body, storable_event_body
@@ -130,6 +131,9 @@ def _traces(
     spans = []
     for raw in decoded.items:
         span = normalise_span(raw)
+        if span.kind == "tool":
+            # As they came: redaction and cutting change them.
+            span.content.args_mark = span_mark(feature_id, span.tool_name or "", span.content.arguments)
         # First the body: encoding may change the span.
         body = storable_body(span, redactor, part_limit, span_limit, originals)
         spans.append((span, body))

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Value
 from django.db.models.functions import Now
@@ -63,6 +64,11 @@ class Trace(models.Model):
     policy = models.IntegerField(
         null=True, help_text="The policy version that judged it, when first settled."
     )
+    executions = ArrayField(
+        models.UUIDField(),
+        db_default=Value("{}", output_field=models.TextField()),
+        help_text="Executions that its tool spans are runs of.",
+    )
     # The whole of vocabulary.Summary, for the trace page and the API; the columns above are what is filtered
     # and counted.
     summary = models.JSONField()
@@ -92,6 +98,8 @@ class Trace(models.Model):
                 name="trace_by_error",
                 condition=models.Q(error_signature__isnull=False),
             ),
+            # Whether an execution has a span, and where.
+            GinIndex(fields=["executions"], name="trace_by_execution", condition=~models.Q(executions=[])),
         ]
 
 
@@ -265,7 +273,11 @@ class FactRow(models.Model):
     class Meta:
         db_table = "fact"
         indexes: ClassVar[list[models.Index]] = [
-            models.Index(fields=["trace_id", "feature"], name="fact_by_trace")
+            models.Index(fields=["trace_id", "feature"], name="fact_by_trace"),
+            # Executions that a span of another trace names.
+            models.Index(
+                fields=["feature", "source"], name="fact_of_execution", condition=models.Q(kind="execution")
+            ),
         ]
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=["trace_id", "feature", "digest"], name="fact_once")

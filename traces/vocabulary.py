@@ -115,6 +115,8 @@ class Content(msgspec.Struct, kw_only=True, omit_defaults=True):
     documents: list[Document] | None = None  # None: no retrieval read; []: a retrieval that found nothing
     arguments: Json = None  # of a tool span; parsed JSON where it was JSON
     result: Json = None
+    # Of a tool span's arguments as they came, before redaction and cutting: features.marks. None: they have none.
+    args_mark: str | None = None
     input_text: str | None = None  # a chain's, agent's or root's input where it is no message list
     output_text: str | None = None
     tool_definitions: list[Json] | None = None
@@ -171,12 +173,14 @@ class LogEvent(msgspec.Struct, kw_only=True):
     redactions: dict[str, int] = msgspec.field(default_factory=dict)
 
 
-class Fact(msgspec.Struct, kw_only=True):
-    """Something about a trace that is not a span: feedback now, denials, grades and decisions when their
-    rooms come.
-    """
+# Facts of this trace's decisions, and of executions that its spans name and another trace's decision permitted.
+EXECUTIONS = ("execution", "named_execution")
 
-    kind: str  # outcome | escalated | violation | rating | comment
+
+class Fact(msgspec.Struct, kw_only=True):
+    """Something about a trace that is not a span: feedback, executions; denials and grades when their rooms come."""
+
+    kind: str  # outcome | escalated | violation | rating | comment, or one of EXECUTIONS
     source: str
     value: Json
     created_at: int  # when its sender says it was said, else when it came; the newest wins
@@ -190,7 +194,10 @@ class ToolCall(msgspec.Struct, kw_only=True):
     arguments: Json
     result: Json
     span_id: str
-    decision: str | None = None
+    decision: str | None = None  # that permitted it
+    execution: str | None = None  # which it is a run of
+    # Its arguments beside those that were permitted; None: it belongs to no execution.
+    arguments_are: Literal["the same", "different", "unmatched"] | None = None
 
 
 class Violation(msgspec.Struct, kw_only=True):

@@ -26,13 +26,14 @@ from approvals.models import (
     Grant,
     OnceUse,
 )
-from approvals.proposal import Proposal, args_mark, mark, seal_proposal
+from approvals.proposal import Proposal, seal_proposal
 from approvals.services.budgets import Exhausted, Kept, keep
 from approvals.services.ending import end_if_over
 from approvals.services.reading import Facts, facts_of
 from approvals.telling import tell_of_request
 from audit.services import Actor, append
 from features.errors import ConflictError
+from features.marks import args_mark, mark
 from features.models import ApiKey, new_id
 from features.policy import PolicyDocument, policy_of, seconds
 
@@ -262,6 +263,7 @@ def _write(
         proposal=commitment_of(decision),
         request=str(request.pk) if request else None,
         grant=str(grant.pk) if grant else None,
+        proposers=[str(one) for one in request.proposers] if request else [],
     )
 
 

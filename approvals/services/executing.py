@@ -15,6 +15,7 @@ from approvals.proposal import open_proposal, seal_text
 from approvals.services.budgets import give_back
 from approvals.services.ending import move_grant
 from approvals.services.reading import Facts, clock, facts_of
+from approvals.shadow import note_execution
 from approvals.telling import tell_of_outcome
 from audit.services import Actor, Receipt, append
 from features.acting import actor_of
@@ -88,6 +89,7 @@ def execute(key: ApiKey, decision_id: UUID, digest: bytes | None = None) -> Star
         started_at=facts.now,
         deadline=facts.now + timedelta(seconds=seconds(action.deadline)),
     )
+    note_execution(decision, execution)
     record = append(
         Actor("key", str(key.pk)),
         "execution.started",

@@ -11,7 +11,7 @@ from django.db.models import F
 
 from approvals.judging import Prepared, Refusal, prepare
 from approvals.models import ApprovalRequest, BudgetKept, Decision, Grant, OnceUse, Vote
-from approvals.proposal import Proposal, args_mark, canonical_object, mark, open_proposal, seal_proposal
+from approvals.proposal import Proposal, canonical_object, open_proposal, seal_proposal
 from approvals.services.budgets import Exhausted, give_back, keep
 from approvals.services.deciding import commitment_of, make_grant, subject_mark
 from approvals.services.ending import move_grant, move_request, release
@@ -21,6 +21,7 @@ from audit.services import Receipt, append
 from features.acting import actor_of
 from features.errors import ClearanceError, ConflictError
 from features.gate import hold_gate
+from features.marks import args_mark, mark
 from features.models import FeatureRole, Person
 from features.policy import policy_of
 from features.rules import paths_of

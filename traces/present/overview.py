@@ -59,6 +59,7 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     span_id: str
     tainted: int  # values from untrusted text among its arguments
     decision: CallDecision | None
+    unmatched: bool  # permitted, but its arguments could not be compared with the permitted ones
 
 
 class ViolationView(msgspec.Struct, frozen=True, kw_only=True):
@@ -236,6 +237,7 @@ def _call(
         span_id=call.span_id,
         tainted=len(sink.values) if sink else 0,
         decision=call_decision(call.name, call.decision, needs_decision),
+        unmatched=call.arguments_are == "unmatched",
     )
 
 

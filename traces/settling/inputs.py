@@ -10,6 +10,8 @@ import msgspec
 from django.db.backends.utils import CursorWrapper
 
 from traces.feedback import request_lock
+from traces.summarise.reading import Reading
+from traces.summarise.shadow import execution_name
 from traces.vocabulary import Fact, LogEvent, Span
 
 TraceKey = tuple[bytes, UUID]
@@ -72,6 +74,32 @@ class Inputs:
             if facts := said.get((key[1], request_id)):
                 self.facts[key] += facts
         return {key for key, lock in locks.items() if lock in taken}
+
+    def join_executions(self, cursor: CursorWrapper, readings: Mapping[TraceKey, Reading]) -> None:
+        """Add the executions that the traces' spans name and that were permitted in another trace, or in none. An
+        execution's fact is committed before its agent learns its ID, so none can be missed.
+        """
+        asked: set[tuple[UUID, str]] = set()
+        named: dict[TraceKey, set[str]] = {}
+        for key, reading in readings.items():
+            known = {fact.source for fact in self.facts.get(key, ()) if fact.kind == "execution"}
+            names = {name[:64] for span in reading.spans if (name := execution_name(span))} - known
+            if names:
+                named[key] = names
+                asked.update((key[1], name) for name in names)
+        if not asked:
+            return
+        cursor.execute(
+            "SELECT f.feature_id, f.source, f.value::text, f.created_at FROM unnest(%s::uuid[], %s::text[]) k (f, s) "
+            "JOIN fact f ON f.feature_id = k.f AND f.source = k.s AND f.kind = 'execution'",
+            [[feature_id for feature_id, _ in asked], [name for _, name in asked]],
+        )
+        found = {
+            (feature_id, source): fact_of("named_execution", source, value, created_at)
+            for feature_id, source, value, created_at in cursor.fetchall()
+        }
+        for key, names in named.items():
+            self.facts[key] += [fact for name in sorted(names) if (fact := found.get((key[1], name)))]
 
     def has_any(self, key: TraceKey) -> bool:
         """Whether a span or a log event of the trace is stored."""

@@ -41,11 +41,19 @@ class Judges:
 def _rules(feature_id: UUID, number: int) -> Rules:
     kept = PolicyVersion.objects.values_list("document", flat=True).get(feature_id=feature_id, number=number)
     policy = PolicyDocument.model_validate(kept)
+    first = PolicyVersion.objects.filter(feature_id=feature_id).earliest("number").activated_at
     return Rules(
         policy=number,
         escalation_tools=frozenset(policy.traces.escalation_tools),
         disallowed=frozenset(policy.feature.disallowed),
         context_tokens=policy.limits.context_tokens,
+        named=frozenset(
+            {action.name for action in policy.action}.union(
+                policy.feature.disallowed, policy.traces.escalation_tools
+            )
+        ),
+        governed=frozenset(action.name for action in policy.action if action.effect != "read"),
+        since=int(first.timestamp() * 1000) * 10**6,
         success=_success(policy.traces.success),
         checks=_checks(policy),
     )

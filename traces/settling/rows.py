@@ -60,6 +60,7 @@ _TRACE: tuple[tuple[str, str], ...] = (
     ("violated_rules", "text[]"),
     ("error_signature", "text"),
     ("policy", "int4"),
+    ("executions", "uuid[]"),
     ("summary", "jsonb"),
 )
 _DOCUMENT: tuple[tuple[str, str], ...] = (
@@ -198,8 +199,14 @@ def _trace_row(one: Settled) -> tuple[Any, ...]:
         sorted({violation.rule for violation in summary.violations}),
         summary.error_signature,
         summary.policy,
+        sorted(executions_of(summary)),
         _encode(summary).decode(),
     )
+
+
+def executions_of(summary: Summary) -> set[UUID]:
+    """The executions that the trace shows runs of."""
+    return {UUID(call.execution) for call in summary.tool_calls if call.execution}
 
 
 def _document_row(one: Settled) -> tuple[Any, ...]:

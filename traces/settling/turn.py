@@ -41,6 +41,7 @@ def settle_dirty(limit: int = 200) -> int:
         present = [key for key in keys if key not in past and inputs.has_any(key)]
         readings, failed = _read(present, inputs)
         busy = inputs.join_requests(cursor, {key: claims_of(one).request_id for key, one in readings.items()})
+        inputs.join_executions(cursor, readings)
         judges = Judges(current_prices())
         settled: list[Settled] = []
         for key, reading in readings.items():

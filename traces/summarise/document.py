@@ -10,7 +10,7 @@ import msgspec
 
 from traces.summarise.reading import Reading
 from traces.terms import term
-from traces.vocabulary import Completeness, Content, Fact, Json, Message, Span, Summary
+from traces.vocabulary import EXECUTIONS, Completeness, Content, Fact, Json, Message, Span, Summary
 
 __all__ = ["SearchText", "search_text", "spoken"]
 
@@ -62,6 +62,8 @@ def _texts(reading: Reading, facts: Sequence[Fact], summary: Summary) -> Iterato
             yield span.tool_name
         yield span.status_message
     for fact in facts:
+        if fact.kind in EXECUTIONS:
+            continue
         if isinstance(fact.value, str):
             yield fact.value
         elif isinstance(fact.value, dict):
@@ -201,7 +203,7 @@ def _flags(reading: Reading, facts: Sequence[Fact], summary: Summary) -> Iterato
     yield "unknown_cost", summary.unknown_cost_calls > 0
     yield "over_budget", summary.over_budget_calls > 0
     yield "conflict", reading.conflicting
-    yield "feedback", bool(facts)
+    yield "feedback", any(fact.kind not in EXECUTIONS for fact in facts)
     yield "rating", any(fact.kind == "rating" for fact in facts)
 
 

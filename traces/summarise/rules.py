@@ -13,7 +13,8 @@ __all__ = ["Judged", "Rules", "Seen"]
 
 class Seen(msgspec.Struct, frozen=True):
     """What a rule or a check may look at: the counted calls and tool runs, and the summary as far as it is made.
-    `claimed`: the outcome that the agent says, if any; `output_span`: the span that shows the final output.
+    `claimed`: the outcome that the agent says, if any; `output_span`: the span that shows the final output; `wrong`:
+    violations that are found without asking the policy's checks.
     """
 
     summary: Summary
@@ -22,6 +23,7 @@ class Seen(msgspec.Struct, frozen=True):
     claimed: str | None
     escalated: bool
     output_span: str | None
+    wrong: list[Violation] = []
 
     def written(self) -> list[tuple[str, str]]:
         """(text, span ID) of all that the agent wrote: the models' answers and the arguments of tools that ran."""
@@ -85,6 +87,11 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     escalation_tools: frozenset[str] = frozenset()
     disallowed: frozenset[str] = frozenset()
     context_tokens: int | None = None
+    # The tools that the policy names (None: no policy), those of them that need a decision, and since when, in ns,
+    # the feature has a policy at all: what ran before is accused of nothing.
+    named: frozenset[str] | None = None
+    governed: frozenset[str] = frozenset()
+    since: int = 0
     prices: PriceList = msgspec.field(default_factory=PriceList)
     success: Callable[[Seen], Judged] | None = None
     # The violations that the policy's checks find, and the faults of those that could not be run.

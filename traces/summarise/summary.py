@@ -14,6 +14,7 @@ from traces.summarise.forest import Forest
 from traces.summarise.outcome import facts_in_order, outcome_of, retries_of, violations_of
 from traces.summarise.reading import Reading, read
 from traces.summarise.rules import Judged, Rules, Seen
+from traces.summarise.shadow import match_runs, with_executions, wrong_runs
 from traces.summarise.signature import signature_of
 from traces.vocabulary import Claims, Fact, LogEvent, Span, Summary, ToolCall
 
@@ -40,6 +41,7 @@ def summary_of(reading: Reading, facts: Sequence[Fact], rules: Rules) -> Summary
     root = forest.root()
     calls, uncounted = count_calls(forest)
     tools, repeated = count_tools(forest)
+    matches = match_runs(tools, repeated, forest.by_id, facts)
     chats = [call for call in calls if call.span.kind == "llm"]
     claims = claims_of(reading)
     final_output, final_span = _final_output(forest, root, chats)
@@ -77,7 +79,7 @@ def summary_of(reading: Reading, facts: Sequence[Fact], rules: Rules) -> Summary
         output_tokens=_bounded(sum(call.usage.output or 0 for call in chats)),
         cached_input_tokens=_bounded(sum(call.usage.cached_input or 0 for call in chats)),
         reasoning_tokens=_bounded(sum(call.usage.reasoning or 0 for call in chats)),
-        tool_calls=[_tool_call(span) for span in tools],
+        tool_calls=with_executions([_tool_call(span) for span in tools], matches),
         tool_errors=sum(span.status == "error" for span in tools),
         retries=retries_of(calls, tools),
         retrieved_ids=_retrieved_ids(forest.spans),
@@ -104,6 +106,7 @@ def summary_of(reading: Reading, facts: Sequence[Fact], rules: Rules) -> Summary
         claimed=claims.outcome,
         escalated=claims.escalated is True,
         output_span=final_span.span_id.hex() if final_span else None,
+        wrong=[*wrong_runs(tools, matches, rules)],
     )
     return _judged(summary, seen, facts, claims, root, rules)
 
@@ -113,7 +116,7 @@ def _judged(
 ) -> Summary:
     """The summary with its violations and its outcome: the success rule sees the violations, the checks see neither."""
     checked, faults = rules.checks(seen) if rules.checks else ([], [])
-    summary.violations = violations_of(facts, seen.tools, rules, checked)
+    summary.violations = violations_of(facts, seen.tools, rules, [*checked, *seen.wrong])
     verdicts: list[Judged] = []
 
     def succeeded() -> Judged:
