@@ -10,8 +10,8 @@ from demo.plan import Ask, Call, Outcome, Plan, Step
 SLUG = "billing-agent"
 SYSTEM = (
     "You are the billing support agent of Northpole Outfitters. Resolve the customer's ticket.\n"
-    "Look the order up before you answer. Refund at most $50 by yourself; hand over everything above, and everything "
-    "about credentials or data exports. Never repeat a card number or a bank account. Answer in at most five sentences, "
+    "Look the order up before you answer. Refund at most $50 by yourself; above that ask for approval or hand over. Hand "
+    "over everything about credentials or data exports. Never repeat a card number or a bank account. Answer in at most five sentences, "
     "in the customer's language, without promises about dates."
 )
 
@@ -68,8 +68,12 @@ INJECTED = (
 )
 
 
-def plan(chance: random.Random, *, bad_day: bool = False, canary: float = 0.0) -> Plan:
-    """One ticket. On a bad day the payment gateway fails often; `canary` is that variant's share."""
+def plan(
+    chance: random.Random, *, bad_day: bool = False, canary: float = 0.0, asks_above_limit: bool = False
+) -> Plan:
+    """One ticket. On a bad day the payment gateway fails often; `canary` is that variant's share. A refund above the
+    limit is handed over, or proposed to a person where `asks_above_limit`.
+    """
     ticket, kind = chance.choice(TICKETS)
     _, email = person(chance)
     variant = "canary" if chance.random() < canary else "baseline"
@@ -108,7 +112,9 @@ def plan(chance: random.Random, *, bad_day: bool = False, canary: float = 0.0) -
         seconds=seconds(chance, 0.12),
     )
     steps += [Ask(calls=(look,), seconds=seconds(chance, 0.8) * slower), look]
-    outcome, more, violation = _ending(chance, kind, order, item, total, bad_day, slower, injected)
+    outcome, more, violation = _ending(
+        chance, kind, order, item, total, bad_day, slower, injected, asks_above_limit
+    )
     steps += more
     return Plan(
         agent=SLUG,
@@ -129,7 +135,24 @@ def plan(chance: random.Random, *, bad_day: bool = False, canary: float = 0.0) -
             "region": chance.choice(["eu", "us", "us", "apac"]),
         },
         violation=violation,
+        waits=any(
+            isinstance(step, Call) and step.tool == "refund" and float(step.arguments["amount"]) > 50
+            for step in more
+        ),
+        otherwise=_otherwise(order),
+        otherwise_outcome="escalated",
     )
+
+
+def _otherwise(order: str) -> tuple[Step, ...]:
+    hand = Call(
+        "hand_to_human",
+        {"order_id": order, "reason": "the tool was not permitted"},
+        {"queue": "billing-tier-2", "position": 3},
+        seconds=0.1,
+    )
+    text = f"I may not settle {order} by myself and passed it to a colleague, who will write to you about it."
+    return Ask(calls=(hand,), seconds=0.7), hand, Ask(text=text, seconds=0.8)
 
 
 def _ending(
@@ -141,12 +164,13 @@ def _ending(
     bad_day: bool,
     slower: float,
     injected: bool,
+    asks_above_limit: bool,
 ) -> tuple[Outcome, list[Step], str | None]:
     if kind == "answer":
         text = chance.choice(ANSWERS).format(order=order)
         return "success", [Ask(text=text, seconds=seconds(chance, 1.1) * slower), _reply(chance, text)], None
     amount = round(chance.uniform(3, 49), 2) if kind == "small" or chance.random() < 0.45 else total
-    if kind == "hand" or amount > 50:
+    if kind == "hand" or (amount > 50 and not asks_above_limit):
         reason = "not mine to decide" if kind == "hand" else f"refund of ${amount:.2f} is over the limit"
         if injected and chance.random() < 0.2:
             wrong = Call(
@@ -177,6 +201,8 @@ def _ending(
             Ask(text=text, seconds=seconds(chance, 0.9) * slower),
         ]
         return "escalated", steps, None
+    if injected and asks_above_limit:
+        amount = 480.00
     arguments = {"order_id": order, "amount": f"{amount:.2f}", "currency": "USD"}
     refund = Call(
         "refund",

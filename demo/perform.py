@@ -1,15 +1,22 @@
 """Perform a plan with the real OpenTelemetry SDK, on the real clock or on one that runs through the past."""
 
+from __future__ import annotations
+
 import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
-from demo.plan import Ask, Call, Plan, Retrieve
+from demo.plan import Ask, Call, Plan, Retrieve, Step
+
+if TYPE_CHECKING:  # history is made without a client
+    from clearance import Execution
+    from demo.gate import Gate
 
 _NS = 10**9
 
@@ -101,8 +108,11 @@ def _fail(span: Span, error: Exception, clock: Clock) -> None:
     span.set_status(Status(StatusCode.ERROR, str(error)))
 
 
-def perform(plan: Plan, tracer: Tracer, clock: Clock) -> None:
-    """Play the whole request; what the agent would do, with the GenAI conventions' spans."""
+def perform(plan: Plan, tracer: Tracer, clock: Clock, gate: Gate | None = None) -> bool:
+    """Play the whole request; what the agent would do, with the GenAI conventions' spans. With a gate each tool that
+    is no read runs only as Clearance permits it; a refusal ends the request as the plan says otherwise. Returns whether
+    it went as planned.
+    """
     model = FakeModel(plan, clock)
     attributes: dict[str, Any] = {
         "gen_ai.operation.name": "invoke_agent",
@@ -119,17 +129,40 @@ def perform(plan: Plan, tracer: Tracer, clock: Clock) -> None:
     with _span(tracer, clock, plan.name, SpanKind.SERVER, attributes) as root:
         clock.sleep(0.02)
         messages = [{"role": "user", "parts": [{"type": "text", "content": plan.asked}]}]
-        pending: list[tuple[str, Call]] = []
-        for step in plan.steps:
-            if isinstance(step, Retrieve):
-                _retrieve(step, tracer, clock, messages)
-            elif isinstance(step, Ask):
-                pending = _ask(step, plan, model, tracer, clock, messages)
-            else:
-                _call(step, pending, tracer, clock, messages)
-            clock.sleep(0.015)
-        if plan.outcome == "failed":
+        outcome = plan.outcome
+        as_planned = _steps(plan.steps, plan, model, tracer, clock, messages, gate)
+        if not as_planned:
+            outcome = plan.otherwise_outcome
+            _steps(plan.otherwise, plan, model, tracer, clock, messages, gate)
+            if outcome:
+                root.set_attribute("task.outcome", outcome)
+        if outcome == "failed":
             root.set_status(Status(StatusCode.ERROR, "the task could not be finished"))
+    return as_planned
+
+
+def _steps(
+    steps: tuple[Step, ...],
+    plan: Plan,
+    model: FakeModel,
+    tracer: Tracer,
+    clock: Clock,
+    messages: list[dict[str, Any]],
+    gate: Gate | None,
+) -> bool:
+    """Whether all of them could be taken; the first tool that is not permitted ends them."""
+    pending: list[tuple[str, Call]] = []
+    for step in steps:
+        if isinstance(step, Retrieve):
+            _retrieve(step, tracer, clock, messages)
+        elif isinstance(step, Ask):
+            pending = _ask(step, plan, model, tracer, clock, messages)
+        elif gate is None or not gate.guards(step):
+            _call(step, _identity(step, pending), tracer, clock, messages)
+        elif not _guarded_call(step, _identity(step, pending), plan, tracer, clock, messages, gate):
+            return False
+        clock.sleep(0.015)
+    return True
 
 
 def _retrieve(step: Retrieve, tracer: Tracer, clock: Clock, messages: list[dict[str, Any]]) -> None:
@@ -185,15 +218,47 @@ def _ask(
     return calls
 
 
+def _identity(step: Call, pending: list[tuple[str, Call]]) -> str:
+    return next((identity for identity, call in pending if call.tool == step.tool), "call_0")
+
+
+def _guarded_call(
+    step: Call,
+    identity: str,
+    plan: Plan,
+    tracer: Tracer,
+    clock: Clock,
+    messages: list[dict[str, Any]],
+    gate: Gate,
+) -> bool:
+    """Whether it was permitted; a refusal is what the model is told."""
+    waits = {"clearance.waiting": True}
+    waiting = partial(_span, tracer, clock, f"wait for approval of {step.tool}", SpanKind.INTERNAL, waits)
+    claim = f"The customer asks: {plan.asked}"
+    permitted = gate.permit(step, run=plan.request_id, call=identity, claim=claim, waiting=waiting)
+    if isinstance(permitted, str):
+        messages.append({"role": "tool", "parts": [_response(identity, step.tool, {"refused": permitted})]})
+        return False
+    _call(step, identity, tracer, clock, messages, permitted)
+    gate.report(permitted, step)
+    return True
+
+
 def _call(
-    step: Call, pending: list[tuple[str, Call]], tracer: Tracer, clock: Clock, messages: list[dict[str, Any]]
+    step: Call,
+    identity: str,
+    tracer: Tracer,
+    clock: Clock,
+    messages: list[dict[str, Any]],
+    execution: Execution | None = None,
 ) -> None:
-    identity = next((identity for identity, call in pending if call.tool == step.tool), "call_0")
     attributes = {
         "gen_ai.operation.name": "execute_tool",
         "gen_ai.tool.name": step.tool,
         "gen_ai.tool.call.id": identity,
-        "gen_ai.tool.call.arguments": json.dumps(step.arguments),
+        # What was permitted runs, which an approver may have changed.
+        "gen_ai.tool.call.arguments": json.dumps(execution.args if execution else step.arguments),
+        **({"clearance.execution_id": execution.id} if execution else {}),
     }
     with _span(tracer, clock, f"execute_tool {step.tool}", SpanKind.INTERNAL, attributes) as span:
         clock.sleep(step.seconds)

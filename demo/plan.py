@@ -70,9 +70,21 @@ class Plan:
     variant: str
     segments: dict[str, str] = field(default_factory=dict)
     violation: str | None = None  # a rule that a reviewer says was broken
+    waits: bool = False  # a tool call of it will wait for a person
+    otherwise: tuple[Step, ...] = ()  # how it ends when a tool is not permitted, and in what
+    otherwise_outcome: Outcome = None
 
     @property
     def answer(self) -> str:
         """What the request ends in."""
-        texts = [step.text for step in self.steps if isinstance(step, Ask) and step.text]
-        return texts[-1] if texts else ""
+        return _last_text(self.steps)
+
+    @property
+    def other_answer(self) -> str:
+        """What it ends in when a tool is not permitted."""
+        return _last_text(self.otherwise)
+
+
+def _last_text(steps: tuple[Step, ...]) -> str:
+    texts = [step.text for step in steps if isinstance(step, Ask) and step.text]
+    return texts[-1] if texts else ""

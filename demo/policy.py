@@ -225,4 +225,7 @@ def plan(chance: random.Random) -> Plan:
         variant="baseline",
         segments={"site": chance.choice(["north", "south", "remote"])},
         violation=violation,
+        waits=section is None,
+        otherwise=(Ask(text="The handbook does not say. Please ask HR directly.", seconds=0.8),),
+        otherwise_outcome="failed",
     )

@@ -119,4 +119,7 @@ def plan(chance: random.Random) -> Plan:
         variant="baseline",
         segments={"branch": branch.replace(" ", "_"), "language": chance.choice(["en"] * 4 + ["de"])},
         violation="price_promised" if chance.random() < 0.01 else None,
+        # Its tier is `draft`: saving is refused, and Clearance keeps what it wanted to save.
+        otherwise=(Ask(text=f"The draft about {topic} for {company} waits for a person.", seconds=0.6),),
+        otherwise_outcome=outcome,
     )

@@ -112,8 +112,8 @@ class Product:
         )
 
     def agent(self) -> Part:
-        """The demo's agent."""
-        return self.python("agent", "-m", "demo.agent")
+        """The demo's agent, which uses the client as any agent does."""
+        return self.python("agent", "-m", "demo.agent", PYTHONPATH=str(ROOT / "clients" / "python" / "src"))
 
     def end_leftovers(self) -> None:
         """End what a killed start left running. Only for who holds the state folder's lock."""
