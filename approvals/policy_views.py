@@ -1,6 +1,7 @@
 """Trying an action on a policy, and replaying the last 30 days by the next one."""
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -25,6 +26,7 @@ from features.queries import feature_for
 from features.views import led_by_me
 
 _MOST = 64 * 1024
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class JsonObject(forms.CharField):
@@ -134,7 +136,10 @@ def _example(form: TryForm, outcomes: list[Outcome]) -> str:
 def _toml(value: Any) -> str:
     """A JSON value in TOML, on one line. Raises TypeError for null."""
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{_toml(str(key))} = {_toml(inner)}" for key, inner in value.items()) + " }"
+        pairs = (
+            f"{key if _BARE.fullmatch(key) else _toml(key)} = {_toml(inner)}" for key, inner in value.items()
+        )
+        return "{ " + ", ".join(pairs) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(_toml(inner) for inner in value) + "]"
     if value is None:
