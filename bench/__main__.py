@@ -1,7 +1,8 @@
 """`make bench`: starts the product on a state folder of its own, makes its data, measures, prints the report and
 writes it with plots to `bench-report/`.
 
-`N=10000000` measures at ten million spans too; `ONLY=pages,ingest` chooses parts; `BENCH_FOLDER` is where the state
+`N=10000000` measures at ten million spans too; `ONLY=pages,ingest` chooses parts; `RACES=100000` and
+`KILLS=50` race longer; `BENCH_FOLDER` is where the state
 stands (default: the system's temporary folder).
 """
 
@@ -17,7 +18,7 @@ from bench.machine import machine
 from bench.written import Report
 from tests.support import Stack, discard_databases
 
-PARTS = ("ingest", "lag", "trace", "pages", "record", "memory")
+PARTS = ("ingest", "lag", "trace", "pages", "record", "approvals", "memory")
 
 
 def main() -> None:
@@ -42,7 +43,7 @@ def main() -> None:
 
 
 def _measures(stack: Stack, report: Report) -> dict[str, Callable[[], None]]:
-    from bench import ingest, lag, memory, one_trace, pages, record
+    from bench import deciding, ingest, lag, memory, one_trace, pages, record
     from bench.bodies import make_bodies
     from config.settings import STATE
     from features.services import create_feature, create_key, create_person, give_role
@@ -73,6 +74,7 @@ def _measures(stack: Stack, report: Report) -> dict[str, Callable[[], None]]:
         "trace": lambda: report.add(one_trace.report(stack, feature, person, key)),
         "pages": over_sizes,
         "record": lambda: report.add(record.report()),
+        "approvals": lambda: report.add(deciding.report(stack, report.say)),
         "memory": lambda: report.add(memory.report(stack, report.folder)),
     }
 
