@@ -27,9 +27,8 @@ from approvals.models import Decision
 from approvals.presenting import body_of, execution_body
 from approvals.proposal import Proposal, canonical_object
 from approvals.receipts import jwks, receipt_of
-from approvals.services import Ask, decide, execute, kill, report, withdraw
+from approvals.services import Ask, as_it_stands, decided, execute, kill, report, withdraw
 from approvals.services.executing import OUTCOMES, NotYet
-from approvals.services.reading import facts_of
 from approvals.services.stopping import body_of as killed_body
 from features.bodies import CanonicalParser, UncanonicalBody
 from features.errors import ClearanceError, NotFoundError
@@ -199,9 +198,7 @@ class Decisions(ClosedView):
     def post(self, request: Request) -> Response:
         ask = read_ask(request)
         own_feature(request, ask.feature)
-        decision = decide(self.key, ask)
-        facts = facts_of(decision.feature_id, decision.action)
-        status, body = body_of(decision, facts.epoch, facts.now, dry_run=ask.dry_run)
+        status, body = body_of(decided(self.key, ask), dry_run=ask.dry_run)
         return Response(body, status=status)
 
 
@@ -219,13 +216,10 @@ class OneDecision(ClosedView):
 
     def look(self, decision_id: UUID) -> dict[str, Any]:
         """The body. Raises NotFoundError for another key's."""
-        decision = (
-            Decision.objects.filter(pk=decision_id, lineage=self.key.lineage).select_related("policy").first()
-        )
+        decision = Decision.objects.filter(pk=decision_id, lineage=self.key.lineage).first()
         if decision is None:
             raise NotFoundError("not_found", "No decision of this key has this ID.")
-        facts = facts_of(decision.feature_id, decision.action)
-        return body_of(decision, facts.epoch, facts.now)[1]
+        return body_of(as_it_stands(decision))[1]
 
 
 class Execute(ClosedView):
@@ -270,9 +264,7 @@ class Withdraw(ClosedView):
 
     @extend_schema(operation_id="decisions_withdraw", request=None, responses=OpenApiTypes.OBJECT)
     def post(self, request: Request, decision_id: UUID) -> Response:
-        decision = withdraw(self.key, decision_id)
-        facts = facts_of(decision.feature_id, decision.action)
-        return Response(body_of(decision, facts.epoch, facts.now)[1])
+        return Response(body_of(as_it_stands(withdraw(self.key, decision_id)))[1])
 
 
 class Outcome(ClosedView):

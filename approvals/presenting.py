@@ -9,16 +9,13 @@ from django.urls import reverse
 from approvals.judging import RETRY
 from approvals.models import ApprovalRequest, Decision, Execution, Grant
 from approvals.proposal import open_proposal
+from approvals.services.deciding import Decided
+from features.policy import number_of
 from traces.queries import rfc3339
 
-__all__ = ["body_of", "execution_body", "grant_of", "state_of"]
+__all__ = ["body_of", "execution_body", "state_of"]
 
 _STATUS = {"allow": 200, "needs_approval": 202, "deny": 403}
-
-
-def grant_of(decision: Decision) -> Grant | None:
-    """The newest permission of a decision."""
-    return Grant.objects.filter(decision=decision).order_by("-made_at").first()
 
 
 def state_of(
@@ -70,16 +67,13 @@ def _retry(decision: Decision, state: str) -> str | None:
     )
 
 
-def body_of(
-    decision: Decision, epoch: int, now: datetime, *, dry_run: bool = False
-) -> tuple[int, dict[str, Any]]:
+def body_of(decided: Decided, *, dry_run: bool = False) -> tuple[int, dict[str, Any]]:
     """(HTTP status of the POST, body)."""
-    request = None if dry_run else ApprovalRequest.objects.filter(decision=decision).first()
-    grant = None if dry_run or decision.answer == "deny" else grant_of(decision)
+    decision, request, grant = decided.decision, decided.request, decided.grant
     if dry_run:
         state = {"allow": "ready", "needs_approval": "pending", "deny": "denied"}[decision.answer]
     else:
-        state = state_of(decision, request, grant, epoch, now)
+        state = state_of(decision, request, grant, decided.facts.epoch, decided.facts.now)
     until = grant.expires_at if grant else request.expires_at if request else None
     proposal = open_proposal(decision) if decision.edits else None
     path = reverse("decision", args=[decision.pk])
@@ -88,7 +82,7 @@ def body_of(
         "decision": decision.answer,
         "state": state,
         "reasons": decision.reasons,
-        "policy": decision.policy.number if decision.policy else 0,
+        "policy": number_of(decision.policy_id) if decision.policy_id else 0,
         "digest": f"sha256:{bytes(decision.digest).hex()}",
         "revision": decision.revision,
         "request_id": str(request.pk) if request else None,

@@ -10,8 +10,7 @@ from django.views.decorators.http import require_POST, require_safe
 from approvals.models import ApprovalRequest, Decision
 from approvals.presenting import body_of
 from approvals.proposal import open_proposal
-from approvals.services import kill, restore, vote
-from approvals.services.reading import facts_of
+from approvals.services import as_it_stands, kill, restore, vote
 from approvals.services.stopping import body_of as killed_body
 from approvals.services.voting import ANSWERS, may_vote
 from features.errors import ClearanceError, NotFoundError
@@ -69,8 +68,7 @@ def decision(request: HttpRequest, decision_id: UUID) -> HttpResponse:
     )
     if found is None:
         raise Http404("No such decision, or none that you may see.")
-    facts = facts_of(found.feature_id, found.action)
-    body = body_of(found, facts.epoch, facts.now)[1]
+    body = body_of(as_it_stands(found))[1]
     return render(
         request, "approvals/decision.html", {"decision": found, "feature": found.feature, "body": body}
     )

@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from multiprocessing import get_context
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -31,6 +32,7 @@ from tests.support import Browser, Stack
 
 __all__ = ["report"]
 
+Answer = TypeVar("Answer")
 _CALLS = 300
 _GRANTS = 1_000
 _PROCESSES = 4
@@ -79,10 +81,11 @@ class _Agent:
         return self.send("/api/v1/decisions", {"action": "refund", "args": _args()})
 
 
-def _timed(act: Callable[[], object]) -> float:
+def _timed(act: Callable[[], Answer]) -> tuple[float, Answer]:
+    """(milliseconds, what came of it)."""
     started = time.perf_counter()
-    act()
-    return (time.perf_counter() - started) * 1000
+    answer = act()
+    return (time.perf_counter() - started) * 1000, answer
 
 
 def _calls(stack: Stack) -> str:
@@ -94,11 +97,10 @@ def _calls(stack: Stack) -> str:
     empty, allow, started = [], [], []
     for _ in range(_CALLS):
         # Known, read and refused at the door: nothing is decided.
-        empty.append(_timed(lambda: agent.send("/api/v1/decisions", body, idempotent=False)))
-        decided: list[dict[str, Any]] = []
-        allow.append(_timed(lambda decided=decided: decided.append(agent.ask()[1])))
-        path = f"/api/v1/decisions/{decided[0]['id']}/execute"
-        started.append(_timed(lambda path=path: agent.send(path, {})))
+        empty.append(_timed(partial(agent.send, "/api/v1/decisions", body, idempotent=False))[0])
+        took, (_, decided) = _timed(agent.ask)
+        allow.append(took)
+        started.append(_timed(partial(agent.send, f"/api/v1/decisions/{decided['id']}/execute", {}))[0])
     base = median(empty)
     rows = [("refused at the door", base), ("decide, allow", median(allow)), ("execute", median(started))]
     lines = [f"| {name} | {ms:.1f} | {ms / base:.2f} |" for name, ms in rows]
@@ -172,7 +174,8 @@ def _kill_once(stack: Stack) -> tuple[float, int, float, int]:
         while Execution.objects.filter(feature=feature).count() < 4 * _CLIENTS:
             time.sleep(0.01)
         killer = _Agent(stack.url, clear)
-        took = _timed(lambda: killer.send(f"/api/v1/features/{feature.slug}/kill", {"reason": "bench"}))
+        path = f"/api/v1/features/{feature.slug}/kill"
+        took, _ = _timed(partial(killer.send, path, {"reason": "bench"}))
         returned = datetime.now(UTC)
         over.set()
         after = sum(worker.result() for worker in workers)
@@ -211,7 +214,7 @@ def _pending(person: Person, number: int) -> Feature:
     FeatureRole.objects.filter(user=person).update(given_at=datetime.now(UTC) - timedelta(days=1))
     one = decide(key, Ask(Proposal("refund", _args("90.00")), "one", b"one"))
     columns = {
-        model: [field.column for field in model._meta.concrete_fields]
+        model: [str(field.column) for field in model._meta.concrete_fields]
         for model in (Decision, ApprovalRequest)
     }
     with connection.cursor() as cursor:

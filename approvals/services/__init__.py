@@ -5,7 +5,7 @@ the voters' role rows, budgets by their order, the record's head. What was waite
 time is clock_timestamp(): both were seen to accept an expired grant otherwise.
 """
 
-from approvals.services.deciding import Ask, decide
+from approvals.services.deciding import Ask, Decided, as_it_stands, decide, decided
 from approvals.services.ending import expire_due, withdraw
 from approvals.services.executing import Started, execute, report, settle
 from approvals.services.stopping import Killed, finish_stops, kill, restore
@@ -13,9 +13,12 @@ from approvals.services.voting import edit, take_back, vote
 
 __all__ = [
     "Ask",
+    "Decided",
     "Killed",
     "Started",
+    "as_it_stands",
     "decide",
+    "decided",
     "edit",
     "execute",
     "expire_due",

@@ -2,16 +2,16 @@
 
 import hashlib
 import secrets
-import struct
+from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import msgspec
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from approvals.judging import (
     Answer,
-    BudgetState,
     Prepared,
     Reason,
     Refusal,
@@ -22,7 +22,6 @@ from approvals.models import (
     ApprovalRequest,
     BudgetKept,
     Decision,
-    Execution,
     Grant,
     OnceUse,
 )
@@ -68,24 +67,60 @@ class _Denied(Exception):
         self.reasons = reasons
 
 
-@transaction.atomic
+class Decided(msgspec.Struct, frozen=True):
+    """A decision with what hangs on it, and the facts that it is to be read by."""
+
+    decision: Decision
+    request: ApprovalRequest | None
+    grant: Grant | None
+    facts: Facts
+
+
 def decide(key: ApiKey, ask: Ask) -> Decision:
+    """`decided`, for who needs the decision alone."""
+    return decided(key, ask).decision
+
+
+def decided(key: ApiKey, ask: Ask) -> Decided:
     """Judge a proposal and keep the answer. Same idempotency key and body: the same decision. Raises ConflictError
     `idempotency_conflict` for another body.
 
     With `dry_run` nothing is kept; the decision returned is not in the database.
     """
-    if not ask.dry_run:
-        _alone(key.lineage, ask.idempotency_key)
-        known = Decision.objects.filter(lineage=key.lineage, idempotency_key=ask.idempotency_key).first()
-        if known is not None:
-            if bytes(known.body_digest) != ask.body_digest:
-                raise ConflictError(
-                    "idempotency_conflict",
-                    "This Idempotency-Key was used for another body.",
-                    "Make a new key for each tool call.",
-                )
-            return known
+    try:
+        return _known(key, ask) or _decided(key, ask)
+    except IntegrityError as error:
+        # Somebody was first with this very key, and is committed now.
+        found = _known(key, ask)
+        if found is None:
+            raise error
+        return found
+
+
+def _known(key: ApiKey, ask: Ask) -> Decided | None:
+    if ask.dry_run:
+        return None
+    known = Decision.objects.filter(lineage=key.lineage, idempotency_key=ask.idempotency_key).first()
+    if known is None:
+        return None
+    if bytes(known.body_digest) != ask.body_digest:
+        raise ConflictError(
+            "idempotency_conflict",
+            "This Idempotency-Key was used for another body.",
+            "Make a new key for each tool call.",
+        )
+    return as_it_stands(known)
+
+
+def as_it_stands(decision: Decision) -> Decided:
+    """The decision with what hangs on it now."""
+    request = ApprovalRequest.objects.filter(decision=decision).first()
+    grant = Grant.objects.filter(decision=decision).order_by("-made_at").first()
+    return Decided(decision, request, grant, facts_of(decision.feature_id, decision.action))
+
+
+@transaction.atomic
+def _decided(key: ApiKey, ask: Ask) -> Decided:
     facts = facts_of(key.feature_id, ask.proposal.action)
     policy = policy_of(facts.policy) if facts.policy else None
     decision = _decision(key, ask, facts, policy)
@@ -96,15 +131,8 @@ def decide(key: ApiKey, ask: Ask) -> Decision:
         decision.cost = judged.prepared.costs[0].amount
     if ask.dry_run:
         transaction.set_rollback(True)
-        return decision
-    _write(decision, ask.proposal, judged, facts, policy)
-    return decision
-
-
-def _alone(lineage: UUID, idempotency_key: str) -> None:
-    digest = hashlib.sha256(lineage.bytes + idempotency_key.encode()).digest()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", struct.unpack(">q", digest[:8]))
+        return Decided(decision, None, None, facts)
+    return Decided(decision, *_write(decision, ask.proposal, judged, facts, policy), facts)
 
 
 def _decision(key: ApiKey, ask: Ask, facts: Facts, policy: PolicyDocument | None) -> Decision:
@@ -144,12 +172,21 @@ def _judge(decision: Decision, proposal: Proposal, facts: Facts, policy: PolicyD
         decision.feature_id, decision.action, prepared.subject, bytes(decision.digest)
     )
     try:
-        with transaction.atomic():
-            return _permit(decision, prepared, facts, policy)
+        return _permit_whole(decision, prepared, facts, policy)
     except _Denied as denied:
         return Judged("deny", denied.reasons, prepared)
     except Exhausted:
-        return Judged("deny", (Reason("budget", "A budget of this action is used up."),), prepared)
+        # What expired a moment ago still keeps its part until it is ended.
+        with suppress(_Denied, Exhausted):
+            if _end_over(decision):
+                return _permit_whole(decision, prepared, facts, policy)
+    return Judged("deny", (Reason("budget", "A budget of this action is used up."),), prepared)
+
+
+@transaction.atomic
+def _permit_whole(decision: Decision, prepared: Prepared, facts: Facts, policy: PolicyDocument) -> Judged:
+    """What it keeps is kept whole or not at all."""
+    return _permit(decision, prepared, facts, policy)
 
 
 def _permit(decision: Decision, prepared: Prepared, facts: Facts, policy: PolicyDocument) -> Judged:
@@ -157,31 +194,19 @@ def _permit(decision: Decision, prepared: Prepared, facts: Facts, policy: Policy
     if prepared.action.effect == "read":
         said, reasons = answer(prepared, None)
         return Judged(said, reasons, prepared)
-    if _rejected_lately(decision, facts.now, policy):
+    rejected, unsettled = _before(decision, facts.now, policy)
+    if rejected:
         raise _Denied(Reason("recently_rejected", "A person rejected this a short time ago."))
-    if _unsettled(decision):
+    if unsettled:
         raise _Denied(Reason("once_per", "The same ran already, and nobody knows yet how it ended."))
     once = None
     if prepared.once is not None:
         once = mark(decision.feature_id, f"{decision.action} once", prepared.once)
         _take_once(decision, once)
     mine = bytes(decision.subject_mark or b"")
-    kept, least = _keep(decision, policy, prepared, mine, facts.now)
+    kept, least = keep(decision.feature_id, policy, prepared, mine, facts.now)
     said, reasons = answer(prepared, least)
     return Judged(said, reasons, prepared, kept, once)
-
-
-def _keep(
-    decision: Decision, policy: PolicyDocument, prepared: Prepared, mine: bytes, now: datetime
-) -> tuple[list[Kept], BudgetState | None]:
-    try:
-        with transaction.atomic():
-            return keep(decision.feature_id, policy, prepared, mine, now)
-    except Exhausted:
-        # What expired a moment ago still keeps its part until it is ended.
-        if not _end_over(decision):
-            raise
-        return keep(decision.feature_id, policy, prepared, mine, now)
 
 
 def _end_over(decision: Decision) -> int:
@@ -192,24 +217,32 @@ def _end_over(decision: Decision) -> int:
     return sum(end_if_over(pk) for pk in waiting[:100])
 
 
-def _rejected_lately(decision: Decision, now: datetime, policy: PolicyDocument) -> bool:
-    since = now - timedelta(seconds=seconds(policy.limits.quiet_period))
-    return ApprovalRequest.objects.filter(
-        feature_id=decision.feature_id,
-        action=decision.action,
-        state="rejected",
-        decided_at__gt=since,
-        decision__subject_mark=decision.subject_mark,
-    ).exists()
+_BEFORE = """
+SELECT EXISTS (
+    SELECT FROM approvals_decision d JOIN approvals_approvalrequest r ON r.decision_id = d.id
+    WHERE d.feature_id = %(feature)s AND d.action = %(action)s AND d.subject_mark = %(subject)s
+      AND r.state = 'rejected' AND r.decided_at > %(since)s
+), EXISTS (
+    SELECT FROM approvals_decision d JOIN approvals_execution e ON e.decision_id = d.id
+    WHERE d.feature_id = %(feature)s AND d.action = %(action)s AND d.subject_mark = %(subject)s
+      AND d.digest = %(digest)s AND e.state = 'unknown' AND e.settled_at IS NULL
+)
+"""
 
 
-def _unsettled(decision: Decision) -> bool:
-    return Execution.objects.filter(
-        feature_id=decision.feature_id,
-        state="unknown",
-        settled_at__isnull=True,
-        decision__digest=decision.digest,
-    ).exists()
+def _before(decision: Decision, now: datetime, policy: PolicyDocument) -> tuple[bool, bool]:
+    """(whether the same was rejected within the quiet period, whether the same ran and nobody knows how it ended)."""
+    values: dict[str, Any] = {
+        "feature": decision.feature_id,
+        "action": decision.action,
+        "subject": decision.subject_mark,
+        "digest": decision.digest,
+        "since": now - timedelta(seconds=seconds(policy.limits.quiet_period)),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_BEFORE, values)
+        rejected, unsettled = cursor.fetchone()
+    return rejected, unsettled
 
 
 def _take_once(decision: Decision, once: bytes) -> None:
@@ -237,13 +270,14 @@ def _put_once(decision: Decision, once: bytes) -> bool:
 
 def _write(
     decision: Decision, proposal: Proposal, judged: Judged, facts: Facts, policy: PolicyDocument | None
-) -> None:
+) -> tuple[ApprovalRequest | None, Grant | None]:
     decision.salt = secrets.token_bytes(16)
     decision.sealed = seal_proposal(proposal, decision.pk)
     decision.save(force_insert=True)
-    BudgetKept.objects.bulk_create(
-        [BudgetKept(decision=decision, use_id=one.use, amount=one.amount) for one in judged.kept]
-    )
+    if judged.kept:
+        BudgetKept.objects.bulk_create(
+            [BudgetKept(decision=decision, use_id=one.use, amount=one.amount) for one in judged.kept]
+        )
     request, grant = None, None
     if judged.answer != "deny" and judged.prepared is not None and policy is not None:
         if judged.answer == "allow":
@@ -265,6 +299,7 @@ def _write(
         grant=str(grant.pk) if grant else None,
         proposers=[str(one) for one in request.proposers] if request else [],
     )
+    return request, grant
 
 
 def commitment_of(decision: Decision) -> str:

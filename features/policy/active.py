@@ -26,6 +26,12 @@ def active_policy(feature_id: UUID) -> PolicyDocument | None:
     return policy_of(found[0]) if found is not None else None
 
 
+@lru_cache(maxsize=4096)
+def number_of(pk: UUID) -> int:
+    """The number of a version; it never changes."""
+    return PolicyVersion.objects.values_list("number", flat=True).get(pk=pk)
+
+
 @lru_cache(maxsize=512)
 def policy_of(pk: UUID) -> PolicyDocument:
     """The document of a version; it never changes."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -147,12 +148,13 @@ def test_approve_against_expiry_never_grants_what_has_expired(scene: Scene) -> N
         request = decision.request.pk
         with connection.cursor() as cursor:
             cursor.execute(
-                "UPDATE approvals_approvalrequest SET expires_at = clock_timestamp() + %s WHERE id = %s",
-                [timedelta(milliseconds=15 + n), request],
+                "UPDATE approvals_approvalrequest SET expires_at = clock_timestamp() + "
+                "%s * interval '1 ms' WHERE id = %s",
+                [15 + n, request],
             )
         race(
-            lambda: (time.sleep(0.015), vote(request, "approve", 1, scene.people[0])),
-            lambda: (time.sleep(0.015), end_if_over_alone(decision)),
+            lambda: soon(partial(vote, request, "approve", 1, scene.people[0])),
+            lambda: soon(partial(end_if_over_alone, decision)),
         )
         asked = ApprovalRequest.objects.get(pk=request)
         if asked.state == "approved":
@@ -162,9 +164,15 @@ def test_approve_against_expiry_never_grants_what_has_expired(scene: Scene) -> N
             assert not Grant.objects.filter(decision=decision).exists()
 
 
-def end_if_over_alone(decision: Decision) -> None:
+def soon(act: Act) -> Any:
+    """About when the request expires."""
+    time.sleep(0.015)
+    return act()
+
+
+def end_if_over_alone(decision: Decision) -> bool:
     with transaction.atomic():
-        end_if_over(decision.pk)
+        return end_if_over(decision.pk)
 
 
 def test_an_expired_grant_that_was_waited_for_is_refused(scene: Scene) -> None:
@@ -214,8 +222,9 @@ def test_take_back_against_execute_has_one_winner(scene: Scene) -> None:
         vote(request, "approve", 1, scene.people[0])
         with connection.cursor() as cursor:
             cursor.execute(
-                "UPDATE approvals_grant SET ready_at = clock_timestamp() + %s WHERE decision_id = %s",
-                [timedelta(milliseconds=10 + n), decision.pk],
+                "UPDATE approvals_grant SET ready_at = clock_timestamp() + "
+                "%s * interval '1 ms' WHERE decision_id = %s",
+                [10 + n, decision.pk],
             )
 
         def run(decision: Decision = decision) -> Any:
@@ -226,7 +235,7 @@ def test_take_back_against_execute_has_one_winner(scene: Scene) -> None:
                     time.sleep(max(error.wait, 0))
             return None
 
-        results = race(run, lambda request=request: take_back(request, scene.people[0]))
+        results = race(run, partial(take_back, request, scene.people[0]))
         assert len(won(results)) == 1
         assert Execution.objects.filter(decision=decision).count() == (
             0 if scene.state(decision) == "pending" else 1
@@ -263,8 +272,8 @@ def test_execute_against_activation_runs_only_under_the_policy_that_permitted(sc
         decision = scene.ask("20.00")
         quorum = 2 + n % 2
         results = race(
-            lambda decision=decision: execute(scene.key, decision.pk),
-            lambda quorum=quorum: apply(scene.agent.slug, quorum=quorum),
+            partial(execute, scene.key, decision.pk),
+            partial(apply, scene.agent.slug, quorum=quorum),
         )
         if isinstance(results[0], ClearanceError):
             assert results[0].code == "revoked"
@@ -309,12 +318,10 @@ def test_the_sweep_beside_votes_and_executes_gives_back_exactly_what_did_not_run
     decisions = [scene.ask(amount) for amount in ["20.00", "90.00"] * 10]
     ready = [one for one in decisions if one.answer == "allow"]
     waiting = [one for one in decisions if one.answer == "needs_approval"]
+    person = scene.people[0]
     race(
-        lambda: [_quietly(lambda one=one: execute(scene.key, one.pk)) for one in ready[:6]],
-        lambda: [
-            _quietly(lambda one=one: vote(one.request.pk, "reject", 1, scene.people[0], "no"))
-            for one in waiting[:4]
-        ],
+        partial(_each, [partial(execute, scene.key, one.pk) for one in ready[:6]]),
+        partial(_each, [partial(vote, one.request.pk, "reject", 1, person, "no") for one in waiting[:4]]),
         expire_due,
     )
     time.sleep(1.2)
@@ -327,9 +334,10 @@ def test_the_sweep_beside_votes_and_executes_gives_back_exactly_what_did_not_run
     assert not ApprovalRequest.objects.filter(feature=scene.feature, state="pending").exists()
 
 
-def _quietly(act: Act) -> None:
-    with suppress(ClearanceError):
-        act()
+def _each(acts: list[Act]) -> None:
+    for act in acts:
+        with suppress(ClearanceError):
+            act()
 
 
 def test_the_database_itself_refuses_a_vote_on_ones_own_proposal(scene: Scene) -> None:
