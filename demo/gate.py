@@ -72,10 +72,9 @@ class Gate:
 
     def _wait(self, decision: Decision) -> Decision:
         while decision.pending and not self._over.is_set():
-            before = decision
             decision = self._client.wait(decision, _LOOK)
-            if decision.pending and decision.ends is not None and decision.ends < time.monotonic():
-                return before
+            if decision.ends is not None and decision.ends < time.monotonic():
+                return decision
         if decision.pending:
             self._client.withdraw(decision)
             raise StillPending("the agent ends", decision=decision)

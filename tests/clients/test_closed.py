@@ -7,6 +7,7 @@ import pytest
 
 from clearance import (
     AlreadyRun,
+    BadRequest,
     Clearance,
     ClearanceError,
     Conflict,
@@ -221,6 +222,8 @@ def test_each_refusal_of_execute_has_its_error(status: int, code: str, kind: typ
         (401, "not_authenticated", NoAccess),
         (403, "insufficient_scope", NoAccess),
         (409, "idempotency_conflict", Conflict),
+        (400, "invalid", BadRequest),
+        (413, "too_large", BadRequest),
         (422, "not_canonical", NotCanonical),
     ],
 )

@@ -23,9 +23,8 @@ class Bench:
     def ran(self) -> list[str]:
         return self.notes.read_text().splitlines() if self.notes.exists() else []
 
-    def play(self, *calls: Call, options: tuple[str, ...] = (), meta: Any = None) -> list[tuple[bool, str]]:
-        """[(whether it is an error, text)] of these calls through the proxy, by a client of the real SDK."""
-        proxy = StdioServerParameters(
+    def proxy(self, *options: str) -> StdioServerParameters:
+        return StdioServerParameters(
             command=sys.executable,
             args=[
                 "-m",
@@ -43,8 +42,14 @@ class Bench:
             },
         )
 
+    def play(self, *calls: Call, options: tuple[str, ...] = (), meta: Any = None) -> list[tuple[bool, str]]:
+        """[(whether it is an error, text)] of these calls through the proxy, by a client of the real SDK."""
+
         async def whole() -> list[tuple[bool, str]]:
-            async with stdio_client(proxy) as (read, write), ClientSession(read, write) as session:
+            async with (
+                stdio_client(self.proxy(*options)) as (read, write),
+                ClientSession(read, write) as session,
+            ):
                 await session.initialize()
                 tools = (await session.list_tools()).tools
                 assert [tool.name for tool in tools] == ["refund", "lookup_order", "drop_tables"]
@@ -113,3 +118,25 @@ def test_a_named_call_of_a_named_run_is_one_proposal_over_restarts(side: Side, t
         assert error is (n == 1)
     assert len(side.decisions()) == 1
     assert len(bench.ran()) == 1
+
+
+def test_a_call_that_its_client_cancels_is_withdrawn(side: Side, tmp_path: Path) -> None:
+    bench = Bench(side, tmp_path)
+
+    async def whole() -> str:
+        async with stdio_client(bench.proxy()) as (read, write), ClientSession(read, write) as session:
+            await session.initialize()
+            calling = asyncio.create_task(session.call_tool("refund", LARGE))
+            request = await asyncio.to_thread(side.request)
+            cancelled = types.CancelledNotification(params=types.CancelledNotificationParams(requestId=1))
+            await session.send_notification(types.ClientNotification(cancelled))
+            for _ in range(100):
+                await asyncio.to_thread(request.refresh_from_db)
+                if request.state != "pending":
+                    break
+                await asyncio.sleep(0.1)
+            calling.cancel()
+            return request.state
+
+    assert asyncio.run(whole()) == "withdrawn"
+    assert bench.ran() == []

@@ -5,6 +5,7 @@ from clearance.canonical import digest_of, key_of
 from clearance.client import AsyncClearance, Clearance
 from clearance.errors import (
     AlreadyRun,
+    BadRequest,
     ClearanceError,
     Conflict,
     Denied,
@@ -29,6 +30,7 @@ from clearance.receipts import FileSeen, JwksUrl, MemorySeen, Receipt, Seen, ver
 __all__ = [
     "AlreadyRun",
     "AsyncClearance",
+    "BadRequest",
     "Clearance",
     "ClearanceError",
     "Conflict",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AlreadyRun",
+    "BadRequest",
     "ClearanceError",
     "Conflict",
     "Denied",
@@ -113,6 +114,10 @@ class Unavailable(ClearanceError):
 
 class Untrusted(Unavailable):
     """An answer that cannot be right: not the promised shape, or another digest than one's own."""
+
+
+class BadRequest(ClearanceError):
+    """The request itself is wrong; the detail says what to mend."""
 
 
 class NoAccess(ClearanceError):

@@ -25,6 +25,7 @@ from clearance.answers import (
 from clearance.canonical import JsonObject, canonical, parse_object
 from clearance.errors import (
     AlreadyRun,
+    BadRequest,
     ClearanceError,
     Conflict,
     Denied,
@@ -339,10 +340,13 @@ _CODES: Mapping[str, type[ClearanceError]] = {
     "not_canonical": NotCanonical,
 }
 _STATUSES: Mapping[int, type[ClearanceError]] = {
+    400: BadRequest,
     401: NoAccess,
     403: NoAccess,
     404: NoAccess,
     409: Conflict,
+    413: BadRequest,
+    422: BadRequest,
     423: Killed,
 }
 

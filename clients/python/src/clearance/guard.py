@@ -102,10 +102,19 @@ async def run_async(
     timeout: float | None = None,  # noqa: ASYNC109
     claim: str | None = None,
     context: Mapping[str, Any] | None = None,
+    withdraw_when_cancelled: bool = False,
 ) -> R:
-    """`run_sync` for an event loop."""
+    """`run_sync` for an event loop. Who is cancelled while people decide may come back and collect, and so leaves the
+    request where it is, unless told to withdraw it.
+    """
     decision = await client.decide(action, args, idempotency_key=key, claim=claim, context=context)
-    decision = await client.wait(decision, timeout)
+    try:
+        decision = await client.wait(decision, timeout)
+    except anyio.get_cancelled_exc_class():
+        if withdraw_when_cancelled and decision.pending:
+            with anyio.move_on_after(_LAST_WORD, shield=True):
+                await _withdraw_async(client, decision)
+        raise
     if decision.pending:
         await _give_up_async(client, decision)
     return await do_async(client, await client.execute(decision), do)
@@ -289,8 +298,12 @@ def _give_up(client: Clearance, decision: Decision) -> None:
 
 
 async def _give_up_async(client: AsyncClearance, decision: Decision) -> None:
+    await _withdraw_async(client, decision)
+    raise StillPending(f"{decision.action}: nobody decided in time", decision=decision)
+
+
+async def _withdraw_async(client: AsyncClearance, decision: Decision) -> None:
     try:
         await client.withdraw(decision)
     except ClearanceError as error:
         log.warning("%s could not be withdrawn: %s", decision.id, error)
-    raise StillPending(f"{decision.action}: nobody decided in time", decision=decision)

@@ -71,7 +71,13 @@ class _Proxy:
 
         try:
             return await run_async(
-                self.client, self.prefix + name, args, key=self._key(), do=do, timeout=self.timeout
+                self.client,
+                self.prefix + name,
+                args,
+                key=self._key(),
+                do=do,
+                timeout=self.timeout,
+                withdraw_when_cancelled=not self.run,
             )
         except ClearanceError as error:
             return _error(words_of(error))
