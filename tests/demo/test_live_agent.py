@@ -62,6 +62,13 @@ def test_a_large_refund_waits_runs_when_approved_and_is_linked(
     key = create_key(feature=request.feature, scopes=["read"])[1]
     client = Client(stack, request.feature.slug, key)
     _until(lambda: client.trace(trace_id)["waiting_ms"] or None, "waiting is not told apart")
+
+    def linked() -> bool:
+        calls = [call for call in client.trace(trace_id)["tool_calls"] if call["name"] == "refund"]
+        return [call["decision"] for call in calls] == [str(request.decision_id)]
+
+    _until(linked, "the tool call does not name its decision")
+    assert client.trace(trace_id)["violations"] == []
     agent.send_signal(signal.SIGTERM)
     assert agent.wait(30) == 0
     # Who ends takes back what nobody decided.
