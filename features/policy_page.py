@@ -9,9 +9,11 @@ from django.views.decorators.http import require_safe
 from features.models import Feature, PolicyVersion
 from features.pages import page
 from features.policy import PolicyDocument
+from features.policy.action_rules import action_warnings
 from features.policy.card import Card, card_of
 from features.policy.drafts import draft_of, pending_proposal
 from features.policy.narrowing import Effect, effects
+from features.policy.positions import Path
 from features.policy.reading import Change, changes
 from features.problems import BadField
 from features.queries import feature_for
@@ -45,6 +47,7 @@ class Shown(msgspec.Struct, frozen=True):
     card: Card
     rows: list[Row]
     before: PolicyVersion | None
+    warnings: list[str]
 
 
 def shown(feature: Feature, number: int | None = None, against: int | None = None) -> Shown | None:
@@ -61,7 +64,15 @@ def shown(feature: Feature, number: int | None = None, against: int | None = Non
     if before is not None:
         judged = effects(PolicyDocument.model_validate(before.document), document)
         rows = rows_of(changes(before.document, version.document), judged)
-    return Shown(version, card_of(document), rows, before)
+    warnings = [f"{said_at(document, path)}: {said}" for path, said in action_warnings(document)]
+    return Shown(version, card_of(document), rows, before, warnings)
+
+
+def said_at(document: PolicyDocument, path: Path) -> str:
+    """The path of a field of an action, by the action's name: `refund.under`."""
+    at = path[1]
+    name = document.action[at].name if isinstance(at, int) else str(at)
+    return ".".join([name, *(str(key) for key in path[2:])])
 
 
 def parts_of(request: HttpRequest, feature: Feature, place: str, **more: object) -> list[str]:

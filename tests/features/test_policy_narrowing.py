@@ -1,9 +1,15 @@
 """Which changes of a policy need a second person: all but those on the closed list of narrowings."""
 
+import re
+from functools import cache
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from features.policy import PolicyDocument, read_policy
 from features.policy.narrowing import effects, widenings
+from features.rules import compile_rule
 from tests.features.test_policy import POLICY
 
 TEXT = POLICY.replace("SLUG", "x")
@@ -66,6 +72,7 @@ SAME = (
 )
 
 
+@cache
 def document(old: str = "", new: str = "") -> PolicyDocument:
     assert old in TEXT
     return read_policy(TEXT.replace(old, new, 1) if old else TEXT).document
@@ -114,3 +121,57 @@ def test_a_tier_that_falls_for_the_feature_and_rises_for_an_action_is_judged_by_
     assert [effect.path for effect in found] == ["action[refund].tier"]
     lowered = loose.replace('tier = "execute_under_threshold"', 'tier = "execute_with_approval"')
     assert widenings(read_policy(TEXT).document, read_policy(lowered).document) == []
+
+
+FIGURES = st.integers(0, 8)
+ATOMS = st.one_of(
+    st.builds(
+        'decimal(args.amount) {} decimal("{}")'.format, st.sampled_from(["<", "<=", ">", ">=", "=="]), FIGURES
+    ),
+    st.builds("args.count {} {}".format, st.sampled_from(["<", "<=", ">", ">=", "!="]), FIGURES),
+    st.builds("args.count + {} <= {}".format, FIGURES, FIGURES),
+    st.sampled_from(["args.flag", "!args.flag", "true"]),
+)
+RULES = st.recursive(
+    ATOMS,
+    lambda inner: st.one_of(
+        st.builds("({} && {})".format, inner, inner),
+        st.builds("{} && {}".format, inner, ATOMS),
+        st.builds("({} || {})".format, inner, inner),
+        st.builds("!({})".format, inner),
+    ),
+    max_leaves=4,
+)
+
+
+@st.composite
+def steps(draw: st.DrawFn) -> tuple[str, str]:
+    """Two rules: any two, or the same with other figures."""
+    old = draw(RULES)
+    if draw(st.integers(0, 4)) == 0:
+        return old, draw(RULES)
+    return old, re.sub(r"[0-9]+", lambda _: str(draw(FIGURES)), old)
+
+
+ARGUMENTS = [
+    {"amount": str(amount), "count": count, "flag": flag}
+    for amount in range(10)
+    for count in range(10)
+    for flag in (True, False)
+]
+
+
+@settings(deadline=None, max_examples=300)
+@given(steps())
+def test_a_rule_that_narrows_allows_nothing_that_the_one_before_did_not(rules: tuple[str, str]) -> None:
+    def with_rule(rule: str) -> PolicyDocument:
+        base = document()
+        refund = base.action[1].model_copy(update={"under": rule})
+        return base.model_copy(update={"action": (base.action[0], refund)})
+
+    old, new = rules
+    if widenings(with_rule(old), with_rule(new)):
+        return
+    for args in ARGUMENTS:
+        if compile_rule(new).ask({"args": args}).holds:
+            assert compile_rule(old).ask({"args": args}).holds, (old, new, args)
