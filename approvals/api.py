@@ -360,6 +360,12 @@ async def execute_when_ready(request: HttpRequest, decision_id: UUID) -> HttpRes
             await asyncio.sleep(min(error.wait + 0.01, 10))
 
 
+# What waits answers as these views do: the OpenAPI document describes it by them.
+for _waiting, _view in ((one_decision, OneDecision), (execute_when_ready, Execute)):
+    setattr(_waiting, "cls", _view)  # noqa: B010 - functions have no such field of their own
+    setattr(_waiting, "initkwargs", {})  # noqa: B010
+
+
 def _look(view: Callable[..., Any], request: HttpRequest, identity: UUID) -> Response:
     """One call of a view, answered whole; its connection goes back."""
     try:

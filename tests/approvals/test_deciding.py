@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import httpx
 import pytest
 
 from audit.queries import Seen, Wanted, search
@@ -213,3 +214,15 @@ def test_a_withdrawn_request_gives_back_what_it_kept(stack: Stack) -> None:
     first = agent.ask(refund("90.00", "A-1")).json()
     assert agent.send(f"/api/v1/decisions/{first['id']}/withdraw").json()["state"] == "withdrawn"
     assert agent.ask(refund("90.00", "A-1")).status_code == 202
+
+
+def test_the_openapi_document_has_every_call(stack: Stack) -> None:
+    document = httpx.get(f"{stack.url}/api/v1/schema/", headers={"Accept": "application/json"}).json()
+    assert {
+        "/api/v1/decisions",
+        "/api/v1/decisions/{decision_id}",
+        "/api/v1/decisions/{decision_id}/execute",
+        "/api/v1/decisions/{decision_id}/withdraw",
+        "/api/v1/executions/{execution_id}/outcome",
+        "/api/v1/features/{slug}/kill",
+    } <= set(document["paths"])
