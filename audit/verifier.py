@@ -5,10 +5,13 @@
 FILE holds JSON lines, {"record": {...}} and {"checkpoint": {...}}, as `manage.py audit export` writes them.
 The public key, the checkpoints and the receipts must come from outside of the installation: what the file
 brings along proves nothing about itself. Exit status: 0 everything holds, 1 something was changed (the first
-bad record is named), 2 the input cannot be read.
+bad record is named, or the first that breaks a rule), 2 the input cannot be read.
 
 What holds when it holds: no record up to the newest outside checkpoint, and none with an outside receipt, was
 changed, removed, added or put elsewhere since that was handed out. Nothing is said about records after it.
+
+Then what the records say is played again (`Meaning`): nothing ran without a permission that a decision or enough votes
+gave, none was used twice, nobody voted on their own, nothing ran while the tools were off.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import struct
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +47,10 @@ class Tampered(Exception):
         super().__init__(f"record {number}: {why}")
         self.number = number
         self.why = why
+
+
+class Broken(Tampered):
+    """A record is as it was written, and says something that must never have been."""
 
 
 def record_hash(record: Mapping[str, Any]) -> bytes:
@@ -166,6 +174,264 @@ def is_signed(checkpoint: Mapping[str, Any], public: Ed25519PublicKey) -> bool:
     return True
 
 
+# --- what the records mean -------------------------------------------------------------------------------
+
+
+# A start that read "on" before the stop was committed may commit while it is drained: three tries of two seconds, then
+# its session is ended.
+_DRAIN_SECONDS = 10
+
+
+@dataclass
+class _Decision:
+    feature: str
+    epoch: int
+    proposers: frozenset[str]
+    revision: int = 1
+    state: str = "pending"
+    quorum: int = 0  # 0: no vote has said it yet
+    editor: str = ""  # of this revision, where the edit was no tightening
+    approvals: set[str] = field(default_factory=set)
+
+
+@dataclass
+class _Grant:
+    decision: str
+    revision: int
+    epoch: int
+    state: str = "ready"
+
+
+class Meaning:
+    """Plays decisions, votes, grants, executions and stops again, record by record, and keeps the first that cannot be.
+
+    `whole`: the records begin with the first of all. If not, what was decided in the archive is not known here: its
+    records are counted in `unknown`, and accused of nothing.
+    """
+
+    def __init__(self, *, whole: bool = True) -> None:
+        self.whole = whole
+        self.broken: Broken | None = None
+        self.unknown = 0
+        self._decisions: dict[str, _Decision] = {}
+        self._asked: dict[str, str] = {}  # request -> decision
+        self._grants: dict[str, _Grant] = {}
+        self._stops: dict[str, str] = {}  # stop in force -> feature; empty: everything
+        self._epochs: dict[str, int] = {}  # feature -> the newest epoch that a decision names
+        self._floors: dict[str, int] = {}  # feature -> the oldest epoch that may still run
+        self._starts: dict[str, list[tuple[str, int]]] = {}  # feature -> (at, number) of its executions
+
+    def read(self, record: Mapping[str, Any]) -> None:
+        """Take the next record; what is wrong with it stands in `broken`."""
+        reader = _READERS.get(record["action"])
+        if reader is None or self.broken is not None:
+            return
+        try:
+            reader(self, record, json.loads(record["payload"]))
+        except Broken as error:
+            self.broken = error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self.broken = Broken(record["number"], f"its payload is none of {record['action']} ({error})")
+
+    def decision_made(self, record: Mapping[str, Any], said: Mapping[str, Any]) -> None:
+        must, answer = _Must(record), said["answer"]
+        must(record["subject"] not in self._decisions, "the decision was made already")
+        must(said["grant"] is None or answer == "allow", f"a decision to {answer} gives a grant")
+        must(said["request"] is None or answer == "needs_approval", f"a decision to {answer} asks people")
+        feature = record["feature"]
+        self._epochs[feature] = max(said["epoch"], self._epochs.get(feature, 0))
+        if answer == "deny":
+            return
+        proposers = frozenset(said.get("proposers") or ())
+        self._decisions[record["subject"]] = _Decision(feature, said["epoch"], proposers)
+        if said["grant"] is not None:
+            self._give(must, said["grant"], record["subject"])
+        if said["request"] is not None:
+            must(said["request"] not in self._asked, "the request was made already")
+            self._asked[said["request"]] = record["subject"]
+
+    def vote_cast(self, record: Mapping[str, Any], said: Mapping[str, Any]) -> None:
+        must, who = _Must(record), record["actor"]
+        must(record["actor_kind"] == "person", "no person cast this vote")
+        decision = self._of_request(must, record)
+        if decision is None:
+            return
+        must(
+            said["decision"] == self._asked[record["subject"]],
+            "the vote names another decision than its request's",
+        )
+        must(decision.state == "pending", f"the request was {decision.state} already")
+        must(
+            said["revision"] == decision.revision,
+            f"the vote is on revision {said['revision']}, not on the one shown",
+        )
+        must(who not in decision.proposers, "the voter is one of its proposers")
+        must(who != decision.editor, "the voter wrote this revision")
+        must(who not in decision.approvals, "the same person voted on this revision already")
+        must(decision.quorum in (0, said["quorum"]), "the quorum changed")
+        decision.quorum, decision.state = said["quorum"], said["state"]
+        approves = said["vote"] == "approve"
+        if approves:
+            decision.approvals.add(who)
+        must(
+            (said["state"] == "approved") == (said["grant"] is not None),
+            "approved and granted are not the same",
+        )
+        must(approves or said["state"] == "rejected", f"a rejection left it {said['state']}")
+        if said["grant"] is not None:
+            must(approves, "a rejection gives a grant")
+            votes = len(decision.approvals)
+            must(votes >= said["quorum"], f"{votes} of {said['quorum']} approvals give a grant")
+            self._give(must, said["grant"], said["decision"])
+
+    def vote_taken_back(self, record: Mapping[str, Any], said: Mapping[str, Any]) -> None:
+        must = _Must(record)
+        decision = self._of_request(must, record)
+        if decision is not None:
+            must(record["actor"] in decision.approvals, "a vote is taken back that was not cast")
+            decision.approvals.discard(record["actor"])
+            decision.state = "pending"
+        if said["grant"] is not None:
+            self._end(must, said["grant"], "revoked")
+
+    def request_edited(self, record: Mapping[str, Any], said: Mapping[str, Any]) -> None:
+        must = _Must(record)
+        decision = self._of_request(must, record)
+        if decision is None:
+            return
+        must(decision.state == "pending", f"the request was {decision.state} already")
+        must(said["revision"] == decision.revision + 1, "the revisions are not in their order")
+        decision.revision = said["revision"]
+        decision.editor = "" if said["tighter"] else record["actor"]
+        decision.approvals = set()
+
+    def request_ended(self, record: Mapping[str, Any], said: Mapping[str, Any]) -> None:
+        must = _Must(record)
+        decision = self._of_request(must, record)
+        if decision is not None:
+            must(decision.state == "pending", f"the request was {decision.state} already")
+            decision.state = said["state"]
+
+    def grant_ended(self, record: Mapping[str, Any], said: Mapping[str, Any]) -> None:
+        self._end(_Must(record), record["subject"], said["state"])
+
+    def execution_started(self, record: Mapping[str, Any], said: Mapping[str, Any]) -> None:
+        must, feature = _Must(record), record["feature"]
+        stopped = [stop for stop, of in self._stops.items() if of in ("", feature)]
+        must(not stopped, "it ran while the tools were off")
+        fresh = said["epoch"] >= self._floors.get(feature, 0)
+        must(fresh, "it was permitted before a stop, a restore or another policy, and ran after")
+        self._starts.setdefault(feature, []).append((record["at"], record["number"]))
+        grant = self._grants.get(said["grant"])
+        if grant is None:
+            must(not self.whole, "no decision and no quorum gave its grant")
+            self.unknown += 1
+            # From here on it is known, and used up.
+            self._grants[said["grant"]] = _Grant(
+                said["decision"], said["revision"], said["epoch"], "consumed"
+            )
+            return
+        must(grant.state != "consumed", "its grant was used already")
+        must(grant.state == "ready", f"its grant was {grant.state}")
+        must(said["decision"] == grant.decision, "its grant is another decision's")
+        must(said["epoch"] == grant.epoch, "its grant is of another epoch")
+        must(said["revision"] == grant.revision, "its grant is of another revision")
+        grant.state = "consumed"
+        decision = self._decisions.get(grant.decision)
+        if decision is not None:
+            must(feature == decision.feature, "its decision is another feature's")
+            must(said["revision"] == decision.revision, "it was edited since the grant")
+
+    def tools_stopped(self, record: Mapping[str, Any], said: Mapping[str, Any]) -> None:
+        self.epoch_raised(record, said)
+        if said["scope"] == "action":
+            return  # which action is not in the record
+        feature = "" if said["scope"] == "everything" else record["feature"]
+        latest = _seconds(said["at"]) + _DRAIN_SECONDS
+        late = [
+            number
+            for of, starts in self._starts.items()
+            if feature in ("", of)
+            for at, number in _after_time(starts, latest)
+        ]
+        if late:
+            raise Broken(min(late), f"it ran after the tools were off, as record {record['number']} says")
+        self._stops[record["subject"]] = feature
+
+    def tools_restored(self, record: Mapping[str, Any], said: Mapping[str, Any]) -> None:
+        must = _Must(record)
+        must(record["actor_kind"] == "person", "no person switched the tools on again")
+        self.epoch_raised(record, said)
+        if said["scope"] != "action":
+            must(not self.whole or record["subject"] in self._stops, "a stop ends that was not made")
+            self._stops.pop(record["subject"], None)
+
+    def epoch_raised(self, record: Mapping[str, Any], said: Mapping[str, Any]) -> None:
+        """What was decided before is worth nothing from here on."""
+        of = record["feature"]
+        for feature in [of] if of else list(self._epochs):
+            self._floors[feature] = self._epochs.get(feature, 0) + 1
+
+    def _of_request(self, must: _Must, record: Mapping[str, Any]) -> _Decision | None:
+        """The decision that a request belongs to; None: it was made in the archive."""
+        known = self._decisions.get(self._asked.get(record["subject"], ""))
+        if known is None:
+            must(not self.whole, "no decision made its request")
+            self.unknown += 1
+        return known
+
+    def _give(self, must: _Must, grant: str, decision: str) -> None:
+        known = self._decisions[decision]
+        must(grant not in self._grants, "the grant was given already")
+        self._grants[grant] = _Grant(decision, known.revision, known.epoch)
+
+    def _end(self, must: _Must, grant: str, state: str) -> None:
+        known = self._grants.get(grant)
+        if known is None:
+            must(not self.whole, "a grant ends that nobody gave")
+            self.unknown += 1
+            return
+        must(known.state == "ready", f"the grant was {known.state} already")
+        known.state = state
+
+
+class _Must:
+    """Raises Broken, naming one record, where something does not hold."""
+
+    def __init__(self, record: Mapping[str, Any]) -> None:
+        self._number = int(record["number"])
+
+    def __call__(self, holds: bool, why: str) -> None:
+        if not holds:
+            raise Broken(self._number, why)
+
+
+def _seconds(at: str) -> float:
+    return datetime.fromisoformat(at.replace("Z", "+00:00")).timestamp()
+
+
+def _after_time(starts: list[tuple[str, int]], seconds: float) -> Iterator[tuple[str, int]]:
+    """Those at the end of the list that are later; the records' times never fall."""
+    for at, number in reversed(starts):
+        if _seconds(at) <= seconds:
+            return
+        yield at, number
+
+
+_READERS = {
+    "decision.made": Meaning.decision_made,
+    "vote.cast": Meaning.vote_cast,
+    "vote.taken_back": Meaning.vote_taken_back,
+    "request.edited": Meaning.request_edited,
+    "request.ended": Meaning.request_ended,
+    "grant.ended": Meaning.grant_ended,
+    "execution.started": Meaning.execution_started,
+    "policy.activated": Meaning.epoch_raised,
+    "tools.stopped": Meaning.tools_stopped,
+    "tools.restored": Meaning.tools_restored,
+}
+
+
 # --- verifying -------------------------------------------------------------------------------------------
 
 
@@ -176,6 +442,7 @@ class Verdict:
     records: int
     checkpoints: int
     outside: int  # the size of the newest checkpoint from outside, 0 without one
+    unknown: int = 0  # records about what was decided in the archive before: what they mean cannot be checked
 
 
 def verify(
@@ -186,7 +453,8 @@ def verify(
     receipts: Iterable[Mapping[str, Any]] = (),
     archived: Mapping[str, Any] | None = None,
 ) -> Verdict:
-    """Check chain, numbers, roots, signatures and receipts. Raises Tampered, naming the first bad record.
+    """Check chain, numbers, roots, signatures and receipts, then what the records mean. Raises Tampered, naming the
+    first bad record, and Broken, naming the first that breaks a rule of `Meaning`.
 
     `archived` says that the records begin after those of an archive: its "size", the "hash" and time "at" of its last
     record and the roots of its "subtrees", hexadecimal. It counts only if a signed checkpoint of that size has the
@@ -200,6 +468,7 @@ def verify(
     sizes = frozenset(pinned)
     promised = {receipt["number"]: receipt["hash"] for receipt in receipts}
     tree = Tree()
+    meaning = Meaning(whole=archived is None)
     previous, latest, proven = GENESIS, "", 0
     if archived is not None:
         tree, previous, latest = _after(archived, [*pinned.values(), *stored.values()], public)
@@ -227,6 +496,7 @@ def verify(
         if promised.pop(number, record["hash"]) != record["hash"]:
             raise Tampered(proven + 1, f"the receipt for record {number} names another hash")
         tree.add(claimed)
+        meaning.read(record)
         previous, latest = claimed, record["at"]
         for whose, held in (("outside", pinned), ("stored", stored)):
             if number in held:
@@ -236,7 +506,9 @@ def verify(
     if missing := sorted({*pinned, *promised, *stored}):
         why = f"it is missing; a checkpoint or receipt shows that there were {missing[-1]} records"
         raise Tampered(tree.size + 1, why)
-    return Verdict(tree.size, len(stored), proven)
+    if meaning.broken is not None:
+        raise meaning.broken
+    return Verdict(tree.size, len(stored), proven, meaning.unknown)
 
 
 def _after(
@@ -354,6 +626,10 @@ def main(arguments: list[str]) -> int:
         outside = read_list(given.checkpoints, "checkpoint")
         receipts = read_list(given.receipts, "receipt")
         verdict = verify(records, public, inside, outside, receipts, archived)
+    except Broken as error:
+        print(f"BREAKS A RULE: {error}", file=sys.stderr)
+        print(error.number)
+        return 1
     except Tampered as error:
         print(f"NOT AS IT WAS: {error}", file=sys.stderr)
         print(error.number)
@@ -367,12 +643,18 @@ def main(arguments: list[str]) -> int:
 
 def said(verdict: Verdict) -> str:
     """The verdict in words, with what it does not say."""
+    meant = "What they say of decisions, votes, executions and stops agrees"
+    meant += (
+        f", but for {verdict.unknown} records about what was decided in the archive."
+        if verdict.unknown
+        else "."
+    )
     if not verdict.outside:
         whole = f"{verdict.records} records are whole in themselves"
-        return f"{whole}; no outside checkpoint was given, so a new chain would pass."
+        return f"{whole}; no outside checkpoint was given, so a new chain would pass. {meant}"
     rest = verdict.records - verdict.outside
     signed = f"{verdict.outside} records are as they were signed"
-    return f"{signed}; {rest} came after the newest outside checkpoint."
+    return f"{signed}; {rest} came after the newest outside checkpoint. {meant}"
 
 
 if __name__ == "__main__":
