@@ -34,7 +34,8 @@ _DEPTH = 16
 def faults_of_schema(schema: dict[str, Any]) -> list[Fault]:
     """What is wrong with a schema of arguments, each with the path inside of it."""
     faults = list(_walk(schema, ()))
-    faults += _reference_faults(schema, schema, ())
+    if not faults:
+        faults += _reference_faults(schema)
     if not faults and schema.get("type") != "object":
         faults.append((("type",), 'must be "object": arguments are an object'))
     if not faults:
@@ -96,38 +97,53 @@ def _inside(schema: dict[str, Any]) -> Iterator[tuple[Path, Any]]:
             yield (keyword, name), inner
 
 
-# What applies to the same value again: through these, a reference to itself would never end.
-_SAME_VALUE = ("not", "if", "then", "else")
-_SAME_VALUE_LISTS = ("allOf", "anyOf", "oneOf")
+_MOST_PARTS = 2000
 
 
-def _reference_faults(schema: Any, root: dict[str, Any], path: Path) -> Iterator[Fault]:
-    """References that point at nothing, or at themselves without going into the value."""
+def _reference_faults(schema: dict[str, Any]) -> Iterator[Fault]:
+    """References that point at nothing or, by whatever way, at themselves; schemas that unfold into too much."""
+    known: dict[str, int] = {}
+    sound = True
+    for path, reference in _references(schema, ()):
+        if not isinstance(resolved(reference, schema), dict):
+            sound = False
+            yield (*path, "$ref"), f"points at {reference}, which this schema does not have"
+    for path, reference in _references(schema, ()) if sound else ():
+        try:
+            _parts(resolved(reference, schema), schema, frozenset({reference}), known)
+        except _Round:
+            sound = False
+            yield (*path, "$ref"), "points at itself; arguments do not go on for ever"
+    if sound and _parts(schema, schema, frozenset({"#"}), known) > _MOST_PARTS:
+        yield (), f"unfolds into over {_MOST_PARTS} parts: judging arguments by it could take long"
+
+
+class _Round(Exception):
+    """A reference leads back to itself."""
+
+
+def _references(schema: Any, path: Path) -> Iterator[tuple[Path, str]]:
     if not isinstance(schema, dict) or len(path) > _DEPTH * 2:
         return
     reference = schema.get("$ref")
     if isinstance(reference, str) and reference.startswith("#"):
-        if not isinstance(resolved(reference, root), dict):
-            yield (*path, "$ref"), f"points at {reference}, which this schema does not have"
-        elif _goes_round(schema, root, frozenset()):
-            yield (*path, "$ref"), "points at itself"
+        yield path, reference
     for step, inner in _inside(schema):
-        yield from _reference_faults(inner, root, (*path, *step))
+        yield from _references(inner, (*path, *step))
 
 
-def _goes_round(schema: Any, root: dict[str, Any], seen: frozenset[str]) -> bool:
+def _parts(schema: Any, root: dict[str, Any], seen: frozenset[str], known: dict[str, int]) -> int:
+    """How many schemas stand in a schema once its references are unfolded. Raises _Round where that has no end."""
     if not isinstance(schema, dict):
-        return False
-    inner = [schema.get(keyword) for keyword in _SAME_VALUE]
-    for keyword in _SAME_VALUE_LISTS:
-        inner += _as(list, schema.get(keyword))
-    inner += _as(dict, schema.get("dependentSchemas")).values()
+        return 1
+    found = 1 + sum(_parts(inner, root, seen, known) for step, inner in _inside(schema) if step[0] != "$defs")
     if isinstance(reference := schema.get("$ref"), str):
         if reference in seen:
-            return True
-        seen |= {reference}
-        inner.append(resolved(reference, root))
-    return any(_goes_round(one, root, seen) for one in inner)
+            raise _Round
+        if reference not in known:
+            known[reference] = _parts(resolved(reference, root), root, seen | {reference}, known)
+        found += known[reference]
+    return found
 
 
 def _as(kind: type, value: Any) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.db import DatabaseError, connection, transaction
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit.queries import records
@@ -262,6 +262,7 @@ def test_more_or_less_than_a_sentence_is_refused(task: str) -> None:
     assert fault_of_sentence(task)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_no_text_breaks_the_reading(text: str) -> None:
     for given_text in (text, POLICY.replace("SLUG", "x") + text, f'[feature]\nslug = "x"\n{text}'):

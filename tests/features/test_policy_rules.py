@@ -226,6 +226,17 @@ def test_warnings_stand_at_their_lines_and_refuse_nothing() -> None:
         ({"properties": {"a": {"$ref": "#/$defs/none"}}}, "does not have"),
         ({"properties": {"a": {"$ref": "#/properties/a"}}}, "itself"),
         ({"allOf": [{"$ref": "#"}]}, "itself"),
+        ({"properties": {"a": {"$ref": "#"}}}, "itself"),
+        (
+            {
+                "properties": {"a": {"$ref": "#/$defs/d30"}},
+                "$defs": {
+                    "d0": {"type": "string"},
+                    **{f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n - 1}"}] * 2} for n in range(1, 31)},
+                },
+            },
+            "could take long",
+        ),
         ({"properties": {"a": {"$ref": "https://schemas.example/money"}}}, "into this schema"),
         ({"properties": {"a": {"$id": "b", "type": "string"}}}, "only at the top"),
     ],
