@@ -333,18 +333,18 @@ def wait_of(text: str | None) -> int:
 
 @csrf_exempt
 async def one_decision(request: HttpRequest, decision_id: UUID) -> HttpResponse:
-    """`OneDecision`, looked at again until its state changes or the wait is over. Nothing is held between looks: no
+    """`OneDecision`, looked at again while it is pending and the wait is not over. Nothing is held between looks: no
     connection, no thread.
     """
     text = request.GET.get("wait") or ""
     loop = asyncio.get_running_loop()
     until = loop.time() + (int(text) if text.isascii() and text.isdigit() and len(text) < 3 else 0)
-    view, first = OneDecision.as_view(), None
+    view = OneDecision.as_view()
     while True:
         response = await sync_to_async(_look)(view, request, decision_id)
-        state = response.data.get("state") if response.status_code == 200 else None
-        first = state if first is None else first
-        if state is None or state != first or loop.time() >= until:
+        # Only what waits for people is worth a wait: the change that the agent waits for may have come before it asked.
+        waits = response.status_code == 200 and response.data.get("state") == "pending"
+        if not waits or loop.time() >= until:
             return response
         await asyncio.sleep(min(_LOOK_EVERY, max(until - loop.time(), 0.01)))
 

@@ -73,6 +73,24 @@ def test_a_step_run_again_in_another_span_is_the_same_decision(side: Side) -> No
     assert bytes(kept.span_id or b"").hex() == f"{found[0][1].span_id:016x}"
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "x",
+        "00-1-2-01",
+        f"00-{'0' * 32}-{'1' * 16}-01",
+        f"00-{'z' * 32}-{'1' * 16}-01",
+        f"00-{'1' * 32}-01",
+        "-" * 99,
+    ],
+)
+def test_a_parent_that_is_none_links_to_nothing(side: Side, header: str) -> None:
+    body = {"action": "refund", "args": SMALL}
+    said = side.agent.send("/api/v1/decisions", body, **{"Idempotency-Key": KEY, "traceparent": header})
+    assert said.status_code == 200
+    assert (side.decisions()[0].trace_id, side.decisions()[0].span_id) == (None, None)
+
+
 def test_the_current_span_is_named_by_its_execution(side: Side) -> None:
     tracer = TracerProvider(shutdown_on_exit=False).get_tracer("test")
     with tracer.start_as_current_span("execute_tool refund") as span:
@@ -124,6 +142,16 @@ def test_an_edit_after_the_last_look_is_not_run_unseen(side: Side) -> None:
     side.vote()
     approved = side.client.wait(looked)
     assert side.client.execute(approved).args["amount"] == "120.00"
+
+
+def test_what_was_decided_before_is_not_waited_for(side: Side) -> None:
+    decision = side.client.decide("refund", LARGE, idempotency_key=KEY)
+    side.vote()
+    # Each is a poll of 55 s, were it not answered at once; the permission would expire meanwhile.
+    for _ in range(12):
+        approved = side.client.wait(decision)
+        assert approved.state == "approved"
+    assert side.client.execute(approved).args == LARGE
 
 
 def test_waiting_ends_with_the_timeout(side: Side) -> None:
