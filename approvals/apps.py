@@ -5,7 +5,8 @@ class ApprovalsConfig(AppConfig):
     name = "approvals"
 
     def ready(self) -> None:
-        from approvals import policy_parts, telling
+        from approvals import policy_parts, privilege_page, telling
 
         telling.register()
         policy_parts.register()
+        privilege_page.register()

@@ -43,6 +43,8 @@ class Unreadable(ValueError):
 class Tampered(Exception):
     """A record is not what it was. `number` is the first bad one, or the first of the range that holds it."""
 
+    verdict = "NOT AS IT WAS"
+
     def __init__(self, number: int, why: str) -> None:
         super().__init__(f"record {number}: {why}")
         self.number = number
@@ -51,6 +53,8 @@ class Tampered(Exception):
 
 class Broken(Tampered):
     """A record is as it was written, and says something that must never have been."""
+
+    verdict = "BREAKS A RULE"
 
 
 def record_hash(record: Mapping[str, Any]) -> bytes:
@@ -626,12 +630,8 @@ def main(arguments: list[str]) -> int:
         outside = read_list(given.checkpoints, "checkpoint")
         receipts = read_list(given.receipts, "receipt")
         verdict = verify(records, public, inside, outside, receipts, archived)
-    except Broken as error:
-        print(f"BREAKS A RULE: {error}", file=sys.stderr)
-        print(error.number)
-        return 1
     except Tampered as error:
-        print(f"NOT AS IT WAS: {error}", file=sys.stderr)
+        print(f"{error.verdict}: {error}", file=sys.stderr)
         print(error.number)
         return 1
     except (OSError, Unreadable, KeyError, TypeError, ValueError) as error:

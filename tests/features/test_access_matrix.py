@@ -127,6 +127,7 @@ MATRIX: dict[str, dict[str, dict[str, int]]] = {
         "POST": roles_only(FORBIDDEN, lead=400),
     },
     "features/<slug:slug>/policy/": {"GET": roles_only()},
+    "features/<slug:slug>/privilege/": {"GET": roles_only()},
     "features/<slug:slug>/policy/try/": {"GET": roles_only(), "POST": roles_only(400)},
     "features/<slug:slug>/policy/replay/": {"GET": roles_only(FORBIDDEN, lead=OK)},
     # There is no such version, and no such proposal.

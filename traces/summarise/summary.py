@@ -11,6 +11,7 @@ from traces.summarise.calls import Call, count_calls, count_tools
 from traces.summarise.completeness import completeness_of
 from traces.summarise.cost import cost_of
 from traces.summarise.forest import Forest
+from traces.summarise.injection import injection_signs
 from traces.summarise.outcome import facts_in_order, outcome_of, retries_of, violations_of
 from traces.summarise.reading import Reading, read
 from traces.summarise.rules import Judged, Rules, Seen
@@ -106,7 +107,7 @@ def summary_of(reading: Reading, facts: Sequence[Fact], rules: Rules) -> Summary
         claimed=claims.outcome,
         escalated=claims.escalated is True,
         output_span=final_span.span_id.hex() if final_span else None,
-        wrong=[*wrong_runs(tools, matches, rules)],
+        wrong=[*wrong_runs(tools, matches, rules), *injection_signs(forest.spans)],
     )
     return _judged(summary, seen, facts, claims, root, rules)
 

@@ -55,7 +55,7 @@ class Command(BaseCommand):
             found = queries.records(gone["size"] if gone else 0)
             verdict = verifier.verify(found, public, queries.checkpoints(), outside, receipts, gone)
         except verifier.Tampered as error:
-            self.stderr.write(f"NOT AS IT WAS: {error}")
+            self.stderr.write(f"{error.verdict}: {error}")
             self.stdout.write(str(error.number))
             sys.exit(1)
         except (OSError, verifier.Unreadable, KeyError, TypeError, ValueError) as error:
