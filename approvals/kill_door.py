@@ -15,7 +15,7 @@ from django.db.backends.postgresql.base import DatabaseWrapper
 
 __all__ = ["KillDoor"]
 
-_PATHS = re.compile(r"/api/v1/features/[^/]+/kill|/features/[^/]+/kill")
+_PATHS = re.compile(r"/api/v1/features/[^/]+/kill|/features/[^/]+/kill|/kill")
 
 Scope = Any
 Application = Callable[[Scope, Any, Any], Any]

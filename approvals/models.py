@@ -83,6 +83,18 @@ class ApprovalRequest(models.Model):
                 fields=["feature", "expires_at"], condition=models.Q(state="pending"), name="request_pending"
             ),
             models.Index(fields=["feature", "-created_at"], name="request_of_feature"),
+            # Read by approvals/sql/inbox.sql and others.sql.
+            models.Index(
+                "feature",
+                "role",
+                models.F("irreversible").desc(),
+                "id",
+                condition=models.Q(state="pending"),
+                name="request_inbox",
+            ),
+            models.Index(
+                fields=["feature", "-id"], condition=models.Q(state="pending"), name="request_waits"
+            ),
         ]
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.CheckConstraint(
@@ -113,6 +125,21 @@ class Vote(models.Model):
         ]
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["person", "-at"], name="vote_of_person")
+        ]
+
+
+class Absence(models.Model):
+    """Out of office: until then a deputy gets the person's notices of approvals too. It moves no right."""
+
+    person = models.OneToOneField(Person, primary_key=True, on_delete=models.CASCADE, related_name="+")
+    deputy = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="+")
+    until = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.CheckConstraint(
+                condition=~models.Q(person=models.F("deputy")), name="absence_has_another_deputy"
+            )
         ]
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
+from django.db.models.functions import Now
 from django.urls import reverse
 
-from approvals.models import ApprovalRequest, Execution, Vote
+from approvals.models import Absence, ApprovalRequest, Execution, Vote
 from features.models import Feature, FeatureRole, Person, ToolStop
 from features.outbox import Kind, notify, register_kind
 
@@ -36,6 +37,11 @@ def register() -> None:
         "approval.escalated": Kind(
             lambda feature, facts: f"Nobody decides on {facts['action']} of {feature}",
             lambda feature, facts: f"It expires at {facts['until']} UTC. Find somebody who may decide it.",
+            _at_request,
+        ),
+        "approval.handed_over": Kind(
+            lambda feature, facts: f"{facts['who']} asks you to decide on {facts['action']} of {feature}",
+            lambda feature, facts: f"It expires at {facts['until']} UTC; an expiry is no approval.",
             _at_request,
         ),
         "approval.decided": Kind(
@@ -82,10 +88,21 @@ def voters_of(request: ApprovalRequest) -> list[Person]:
     return [row.user for row in rows.select_related("user")]
 
 
+def _with_deputies(people: Iterable[Person], feature: Feature) -> list[Person]:
+    """The people, and who stands in for those who are away, if they may know the feature at all."""
+    told = list(people)
+    away = Absence.objects.filter(
+        person__in=told,
+        until__gt=Now(),
+        deputy__in=FeatureRole.objects.filter(content_object=feature).values("user"),
+    )
+    return [*told, *(one.deputy for one in away.select_related("deputy"))]
+
+
 def _say(kind: str, request: ApprovalRequest, people: Iterable[Person], **facts: Any) -> None:
     notify(
         kind,
-        people,
+        _with_deputies(people, request.feature),
         once=f"{request.pk} {request.revision}",
         feature=request.feature,
         request=str(request.pk),
@@ -103,6 +120,20 @@ def tell_of_request(request: ApprovalRequest) -> None:
 def remind(request: ApprovalRequest) -> None:
     """Half of the time is over."""
     _say("approval.reminder", request, voters_of(request))
+
+
+def hand_over(request: ApprovalRequest, to: Person, by: Person) -> None:
+    """One of those who may decide asks another to."""
+    notify(
+        "approval.handed_over",
+        [to],
+        once=f"{request.pk} {request.revision} {to.pk}",
+        feature=request.feature,
+        request=str(request.pk),
+        action=request.action,
+        until=f"{request.expires_at:%H:%M}",
+        who=str(by),
+    )
 
 
 def escalate(request: ApprovalRequest) -> None:

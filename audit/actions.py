@@ -47,6 +47,10 @@ class KeyRotated(Payload, frozen=True):
     until: str
 
 
+class AbsenceBegun(Payload, frozen=True):
+    person: str  # the deputy's ID
+
+
 class SignInFailed(Payload, frozen=True):
     known: (
         bool  # whether somebody has that login; the login itself may be a password typed in the wrong field
@@ -231,6 +235,8 @@ ACTIONS: dict[str, type[Payload]] = {
     "execution.ended": StateReached,
     "execution.overdue": Empty,
     "execution.settled": StateReached,
+    "absence.begun": AbsenceBegun,
+    "absence.ended": Empty,
     "tools.stopped": ToolsStopped,
     "tools.restored": ToolsRestored,
 }

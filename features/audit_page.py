@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from audit.actions import ACTIONS
@@ -56,6 +57,7 @@ class Line(msgspec.Struct, frozen=True):
     feature: Feature | None
     about: str
     subject: str
+    page: str  # of the subject, where it has one
     details: list[tuple[str, str]]
     hash: str
 
@@ -230,11 +232,21 @@ def _lines(records: list[dict[str, Any]], mine: list[Feature]) -> list[Line]:
                 feature=feature,
                 about=about,
                 subject=one["subject"],
+                page=_page_of(one["subject_type"], one["subject"]),
                 details=[(name, _shown(value, names)) for name, value in payload.items()],
                 hash=one["hash"],
             )
         )
     return lines
+
+
+# Subjects that have a page of their own, which asks for itself who may open it.
+_PAGES = {"decision": "decision", "request": "approval", "execution": "execution"}
+
+
+def _page_of(kind: str, subject: str) -> str:
+    name = _PAGES.get(kind)
+    return reverse(name, args=[subject]) if name and _uuids({subject}) else ""
 
 
 def _shown(value: Any, names: dict[str, str]) -> str:

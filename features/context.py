@@ -7,9 +7,13 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 
-from features.models import Feature, Person
-from features.queries import features_for
+from features.gate import stops_of
+from features.models import Feature, FeatureRole, Person, ToolStop
+from features.queries import features_for, roles_on
 from features.registry import NavItem, Scope, nav_items
+
+# Whoever carries the pager or answers for the feature switches its tools off and on.
+MAY_STOP = frozenset({"lead", "on_call"})
 
 
 class NavEntry(msgspec.Struct, frozen=True):
@@ -20,6 +24,13 @@ class NavEntry(msgspec.Struct, frozen=True):
     current: str  # the value of aria-current: "page", "true" for a page below it, or empty
     count: str
     hot: bool
+
+
+class Stopped(msgspec.Struct, frozen=True):
+    """Tools that are off, and whether this person may switch them on again."""
+
+    stop: ToolStop
+    may_restore: bool
 
 
 class Frame:
@@ -45,6 +56,38 @@ class Frame:
         match = self._request.resolver_match
         slug = match.kwargs.get("slug") if match else None
         return next((feature for feature in self.features if feature.slug == slug), None)
+
+    @cached_property
+    def stops(self) -> list[Stopped]:
+        """What is off now of the person's features, and of all; the latest first."""
+        if self.person is None:
+            return []
+        return [Stopped(stop, self._may_restore(stop)) for stop in stops_of(self.features)]
+
+    def _may_restore(self, stop: ToolStop) -> bool:
+        assert self.person is not None
+        if stop.feature is None:
+            return self.person.is_administrator
+        return bool(roles_on(self.person, stop.feature) & MAY_STOP)
+
+    @property
+    def off(self) -> list[Stopped]:
+        """What is off of the open feature."""
+        feature = self.feature
+        return [one for one in self.stops if feature and one.stop.feature_id in (None, feature.pk)]
+
+    @cached_property
+    def may_stop(self) -> bool:
+        """Whether the person may switch off the tools of the open feature."""
+        return bool(
+            self.person
+            and self.feature
+            and FeatureRole.objects.filter(
+                user=self.person,
+                content_object=self.feature,
+                permission__codename__in=[f"role_{role}" for role in MAY_STOP],
+            ).exists()
+        )
 
     @cached_property
     def house(self) -> list[NavEntry]:

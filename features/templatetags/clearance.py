@@ -24,6 +24,20 @@ register.filter("size", numbers.size)
 # warn needs a look, bad is broken, unknown is not said.
 TONES: Final = {
     "success": "good",
+    "allow": "good",
+    "approve": "good",
+    "approved": "good",
+    "succeeded": "good",
+    "ready": "good",
+    "needs approval": "warn",
+    "pending": "warn",
+    "never collected": "warn",
+    "taint": "taint",
+    "warn": "warn",
+    "deny": "bad",
+    "denied": "bad",
+    "reject": "bad",
+    "rejected": "bad",
     "ok": "good",
     "present": "good",
     "in use": "good",
@@ -43,7 +57,11 @@ TONES: Final = {
     "revoked": "unknown",
     "expired": "unknown",
 }
-WORDS: Final = {"not_applicable": "not applicable", "unknown": "unknown"}
+WORDS: Final = {
+    "not_applicable": "not applicable",
+    "unknown": "unknown",
+    "needs_approval": "needs approval",
+}
 
 _ICONS: Final = {
     "brand": '<path d="M12.6 4.6a5.6 5.6 0 1 0 .9 4.2"/><path d="m5.4 7.8 2.2 2.2 5.6-6"/>',

@@ -38,6 +38,14 @@ function showHelp() {
   return true;
 }
 
+// What a page has under its own key: a field takes the focus, all else is pressed.
+function press(key) {
+  const one = document.querySelector(`[data-key="${CSS.escape(key)}"]`);
+  one?.focus();
+  if (!one?.matches("textarea")) one?.click();
+  return one;
+}
+
 const ACTIONS = { "/": focusFind, "?": showHelp, j: () => move(1), k: () => move(-1) };
 
 document.addEventListener("keydown", (event) => {
@@ -52,7 +60,7 @@ document.addEventListener("keydown", (event) => {
   } else if (event.key === "g") {
     prefix = "g";
     forget = setTimeout(() => { prefix = ""; }, 1500);
-  } else if (ACTIONS[event.key]?.()) {
+  } else if (ACTIONS[event.key]?.() || press(event.key)) {
     event.preventDefault();
   }
 });

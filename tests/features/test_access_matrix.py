@@ -60,7 +60,27 @@ MATRIX: dict[str, dict[str, dict[str, int]]] = {
     "api/v1/executions/<uuid:execution_id>/outcome": {"POST": BY_KEY},
     "api/v1/features/<slug:slug>/kill": {"POST": BY_KEY},
     ".well-known/jwks.json": {"GET": ANYBODY},
+    "approvals/": {"GET": everybody(OK)},
+    "approvals/wait/": {"GET": everybody(OK)},
+    "approvals/mine/": {"GET": everybody(OK)},
+    "approvals/away/": {"GET": everybody(OK), "POST": everybody(400)},
+    "approvals/away/end": {"POST": everybody(FOUND)},
+    "features/<slug:slug>/approvals/insights/": {"GET": roles_only()},
+    "features/<slug:slug>/approvals/insights.csv": {"GET": roles_only()},
+    "features/<slug:slug>/approvals/": {"GET": roles_only()},
+    "features/<slug:slug>/approvals/wait/": {"GET": roles_only()},
+    "features/<slug:slug>/decisions/": {"GET": roles_only()},
     "approvals/<uuid:request_id>/": {"GET": roles_only()},
+    "approvals/<uuid:request_id>/wait/": {"GET": roles_only()},
+    "approvals/<uuid:request_id>/take-back": {"POST": roles_only(409)},  # there is none of theirs
+    "approvals/<uuid:request_id>/edit": {"POST": roles_only(400)},
+    "approvals/<uuid:request_id>/hand-over": {"POST": roles_only(400)},
+    "executions/<uuid:execution_id>/": {"GET": everybody(ABSENT)},  # there is none
+    "executions/<uuid:execution_id>/settle": {"POST": everybody(ABSENT)},  # there is none
+    "kill": {  # asked for below, where nothing else runs
+        "GET": {**everybody(FORBIDDEN), "administrator": OK},
+    },
+    "restore": {"POST": {**everybody(FORBIDDEN), "administrator": ABSENT}},
     "approvals/<uuid:request_id>/vote": {"POST": roles_only(400)},
     "decisions/<uuid:decision_id>/": {"GET": roles_only()},
     # The tools of the scene are stopped: to stop them again is no error, to restore them wants a reason.
