@@ -1,14 +1,17 @@
 """The kill switch for people, and tools on again: of a feature, and of the house."""
 
+from urllib.parse import urlsplit
+
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from approvals.request_views import wants_json
 from approvals.services import kill, restore
 from approvals.services.stopping import body_of as killed_body
-from features.context import MAY_STOP
+from features.context import MAY_STOP, Frame
 from features.errors import ClearanceError, NotFoundError
 from features.gate import stops_in_force
 from features.identity.sessions import session_mark
@@ -43,6 +46,25 @@ def _back(request: HttpRequest, feature: Feature | None) -> HttpResponse:
     if to.startswith("/") and url_has_allowed_host_and_scheme(to, {request.get_host()}):
         return redirect(to)
     return redirect("feature", slug=feature.slug) if feature else redirect("stop_house")
+
+
+@never_cache
+@require_safe
+def stops(request: HttpRequest, slug: str | None = None) -> HttpResponse:
+    """The strip of an open page: 204 while it is the one that was `seen`, and for whoever is not signed in any more."""
+    if not request.user.is_authenticated:
+        return HttpResponse(status=204)
+    if slug is not None:
+        feature_for(request.user, slug)
+    frame = Frame(request)
+    if frame.stops_mark == request.GET.get("seen"):
+        return HttpResponse(status=204)
+    context = {
+        "frame": frame,
+        "news": True,
+        "back": urlsplit(request.headers.get("HX-Current-URL", "/")).path,
+    }
+    return render(request, "components/stops_now.html", context)
 
 
 def _stop(request: HttpRequest, feature: Feature | None) -> HttpResponse:

@@ -64,6 +64,11 @@ class Frame:
             return []
         return [Stopped(stop, self._may_restore(stop)) for stop in stops_of(self.features)]
 
+    @property
+    def stops_mark(self) -> str:
+        """What tells one state of the stops from another."""
+        return "".join(f"{one.stop.pk.hex[-8:]}{len(one.stop.in_flight)}" for one in self.stops) or "none"
+
     def _may_restore(self, stop: ToolStop) -> bool:
         assert self.person is not None
         if stop.feature is None:

@@ -18,6 +18,7 @@ from features.models import Person
 _SEEN, _BEGAN, _CHECKED = "clearance_seen", "clearance_began", "clearance_groups_checked"
 # A page more does not need a write more.
 _SEEN_STEP = 60
+_BY_ITSELF = ("/wait/", "/stops/")
 
 
 def begin(request: HttpRequest) -> None:
@@ -49,7 +50,9 @@ class SessionGuard(MiddlewareMixin):
             if not provider.vouches_for(request, request.user):
                 return _ended(request, "provider")
             request.session[_CHECKED] = now
-        if _SEEN not in request.session or now - seen >= _SEEN_STEP:
+        # What an open page asks by itself is no use of a session.
+        by_itself = request.path.endswith(_BY_ITSELF) and _SEEN in request.session
+        if not by_itself and (_SEEN not in request.session or now - seen >= _SEEN_STEP):
             request.session.setdefault(_BEGAN, now)
             request.session[_SEEN] = now
         return None
@@ -60,7 +63,9 @@ class SessionGuard(MiddlewareMixin):
         return bool(SocialAccount.objects.filter(user_id=request.user.pk).exists())
 
 
-def _ended(request: HttpRequest, why: str) -> HttpResponse:
+def _ended(request: HttpRequest, why: str) -> HttpResponse | None:
     logout(request)
+    if request.path.endswith(_BY_ITSELF):
+        return None  # part of a page: its view says what becomes of it, now that nobody is signed in
     following = request.get_full_path() if request.method in ("GET", "HEAD") else "/"
     return redirect(f"{reverse('account_login')}?{urlencode({'ended': why, 'next': following})}")

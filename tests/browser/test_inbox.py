@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.approvals.support import Agent, cast, make_agent, make_person, refund
 from tests.browser.conftest import Visit, Visitor
@@ -169,3 +170,21 @@ def test_the_pages_of_approvals_are_for_everybody(stack: Stack, visit: Visit, sc
         assert lead.page.get_by_text(f"All tools of {agent.feature}").is_visible(), path
         assert lead.sideways() == 0, path
         assert lead.violations() == [], path
+
+
+def test_an_open_page_hears_of_a_kill_and_of_the_restore(visit: Visit, stack: Stack) -> None:
+    agent = make_agent(stack)
+    visitor = visit(agent.slug, role="on_call")
+    visitor.sign_in()
+    page = visitor.page
+    page.goto(f"{stack.url}/features/{agent.slug}/policy/")
+    expect(page.locator("#tools-now")).to_contain_text("on")
+    agent.send(f"/api/v1/features/{agent.slug}/kill", {"reason": "refunds loop"})
+    expect(page.locator("#stops")).to_contain_text("refunds loop", timeout=30_000)
+    expect(page.locator("#tools-now")).to_contain_text("OFF")
+    assert visitor.violations() == []
+    page.get_by_text("Restore").click()
+    page.get_by_label("Why it is safe again").fill("the loop is mended")
+    page.get_by_role("button", name="Switch on").click()
+    page.wait_for_url(f"**/features/{agent.slug}/policy/")
+    expect(page.locator("#stops")).to_have_count(0)

@@ -70,6 +70,9 @@ MATRIX: dict[str, dict[str, dict[str, int]]] = {
     "features/<slug:slug>/approvals/": {"GET": roles_only()},
     "features/<slug:slug>/approvals/wait/": {"GET": roles_only()},
     "features/<slug:slug>/decisions/": {"GET": roles_only()},
+    # An open page asks by itself: who is not signed in any more learns nothing, and is not sent anywhere.
+    "stops/": {"GET": everybody(OK, nobody=204)},
+    "features/<slug:slug>/stops/": {"GET": {**roles_only(), "nobody": 204}},
     "approvals/<uuid:request_id>/": {"GET": roles_only()},
     "approvals/<uuid:request_id>/wait/": {"GET": roles_only()},
     "approvals/<uuid:request_id>/take-back": {"POST": roles_only(409)},  # there is none of theirs

@@ -132,6 +132,16 @@ def test_a_session_ends_when_idle_and_says_why_and_where_to_go_on(stack: Stack, 
     assert visitor.http.get("/").status_code == 302
 
 
+def test_what_an_open_page_asks_by_itself_is_no_use_of_a_session(stack: Stack, person: Person) -> None:
+    visitor = Visitor(stack)
+    visitor.sign_in(person.name)
+    visitor.age(clearance_seen=int(time.time()) - 1800)
+    assert visitor.http.get("/stops/").status_code == 200
+    visitor.age(clearance_seen=int(time.time()) - 3601)
+    assert visitor.http.get("/stops/").status_code == 204
+    assert visitor.http.get("/").headers["Location"].startswith("/accounts/login/")
+
+
 def test_a_session_ends_after_its_longest_time_though_it_is_used(stack: Stack, person: Person) -> None:
     visitor = Visitor(stack)
     visitor.sign_in(person.name)
