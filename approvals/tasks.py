@@ -3,6 +3,7 @@
 from celery import shared_task
 
 from approvals.services.ending import expire_due
+from approvals.services.erasing import erase_old
 from approvals.services.executing import overdue
 from approvals.services.reminding import remind_due
 from approvals.services.stopping import finish_stops
@@ -15,3 +16,9 @@ def sweep() -> None:
     expire_due()
     overdue()
     remind_due()
+
+
+@shared_task(name="approvals.erase", ignore_result=True)
+def erase() -> None:
+    """Erase what was proposed longer ago than it is kept."""
+    erase_old()

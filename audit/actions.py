@@ -184,6 +184,11 @@ class ToolsRestored(Payload, frozen=True):
     scope: str
 
 
+class DecisionsErased(Payload, frozen=True):
+    before: str  # the first day that is kept
+    decisions: int
+
+
 class Exported(Payload, frozen=True):
     records: int
 
@@ -239,6 +244,7 @@ ACTIONS: dict[str, type[Payload]] = {
     "absence.ended": Empty,
     "tools.stopped": ToolsStopped,
     "tools.restored": ToolsRestored,
+    "decisions.erased": DecisionsErased,
 }
 
 

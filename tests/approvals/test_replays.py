@@ -2,7 +2,8 @@
 
 import time
 
-from approvals.models import Execution
+from approvals.models import Decision, Execution
+from approvals.services.erasing import erase_old
 from features.gate import stops_in_force
 from features.models import ApiKey
 from features.services import create_key, revoke_key, rotate_key
@@ -81,3 +82,17 @@ def test_an_execution_without_an_outcome_becomes_unknown_and_is_never_run_again(
     assert agent.execute(asked["id"]).json()["code"] == "already_consumed"
     assert agent.report(run["execution"], "succeeded").status_code == 200
     assert Execution.objects.get(pk=run["execution"]).state == "succeeded"
+
+
+def test_what_was_proposed_is_erased_after_retention_and_its_digest_stays(stack: Stack) -> None:
+    agent = make_agent(stack)
+    ran, waiting, new = (agent.ask(refund(amount)).json() for amount in ("20.00", "180.00", "21.00"))
+    run = agent.execute(ran["id"]).json()
+    agent.report(run["execution"], "succeeded", result={"to": "somebody"})
+    Decision.objects.filter(pk__in=[ran["id"], waiting["id"]]).update(created_at="2020-01-01T00:00:00Z")
+    assert erase_old() == 1
+    kept = {str(one.pk): one.sealed is not None for one in Decision.objects.filter(feature=agent.feature)}
+    assert kept == {ran["id"]: False, waiting["id"]: True, new["id"]: True}
+    assert Execution.objects.get(pk=run["execution"]).result is None
+    assert agent.look(ran["id"])["digest"] == ran["digest"]
+    assert erase_old() == 0
