@@ -154,7 +154,7 @@ MATRIX: dict[str, dict[str, dict[str, int]]] = {
     "features/<slug:slug>/policy/try/": {"GET": roles_only(), "POST": roles_only(400)},
     "features/<slug:slug>/policy/replay/": {"GET": roles_only(FORBIDDEN, lead=OK)},
     # There is no such version, and no such proposal.
-    "features/<slug:slug>/policy/<int:number>/clearance.toml": {"GET": roles_only(ABSENT)},
+    "features/<slug:slug>/policy/<int:number>/clearance.toml": {"GET": roles_only()},
     "features/<slug:slug>/policy/draft/": {"GET": roles_only(), "POST": roles_only(FORBIDDEN, lead=400)},
     "features/<slug:slug>/policy/draft/check/": {"POST": roles_only(FORBIDDEN, lead=OK)},
     "features/<slug:slug>/policy/proposals/<uuid:proposal>/": {
@@ -253,7 +253,8 @@ class Scene:
 
     def url(self, route: str) -> str:
         filled = (
-            route.replace("<slug:slug>", self.feature.slug)
+            route.replace("policy/<int:number>", "policy/1")
+            .replace("<slug:slug>", self.feature.slug)
             .replace("<str:trace_id>", TRACE)
             .replace("<str:id>", TRACE)
             .replace("<str:span_id>", self.span)
