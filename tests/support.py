@@ -1,5 +1,6 @@
 """What the tests share: the real product as a process group, and the captured exports moved to now."""
 
+import asyncio
 import gzip
 import json
 import os
@@ -10,14 +11,17 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+Result = TypeVar("Result")
 ROOT = Path(__file__).resolve().parent.parent
 CAPTURES = ROOT.parent / "shared" / "captures"
 
@@ -132,6 +136,12 @@ class Stack:
                 if marker in command and str(self.var).encode() in environment:
                     found.append(int(entry.name))
         return found
+
+
+def run_alone(whole: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine on a loop of its own: after a browser's test this thread has one that never ends."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, whole).result()
 
 
 def unique(prefix: str) -> str:

@@ -29,7 +29,7 @@ from clearance import (
     verify_receipt,
 )
 from tests.clients.support import LARGE, SMALL, Side
-from tests.support import Stack
+from tests.support import Stack, run_alone
 
 KEY = key_of("ticket-1", "call-1")
 
@@ -254,5 +254,5 @@ def test_the_async_client_keeps_the_same_promises(side: Side) -> None:
         with side.meanwhile(side.vote):
             pass
 
-    assert asyncio.run(whole()) == "180.00"
+    assert run_alone(whole()) == "180.00"
     assert side.executions() == ["refund unknown"]

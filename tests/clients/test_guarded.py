@@ -18,6 +18,7 @@ from clearance import (
     tool_call,
 )
 from tests.clients.support import LARGE, SMALL, Side
+from tests.support import run_alone
 
 
 class GatewayTimeout(Exception):
@@ -159,7 +160,7 @@ def test_an_async_function_waits_without_holding_the_loop(side: Side) -> None:
         with side.meanwhile(side.vote):
             pass
 
-    assert asyncio.run(whole()) == "180.00"
+    assert run_alone(whole()) == "180.00"
     assert ticks > 5
     assert side.executions() == ["refund succeeded"]
 
@@ -180,5 +181,5 @@ def test_a_cancelled_async_function_is_reported_as_unknown(side: Side) -> None:
             with pytest.raises(asyncio.CancelledError):
                 await running
 
-    asyncio.run(whole())
+    run_alone(whole())
     assert side.executions() == ["refund unknown"]

@@ -1,6 +1,5 @@
 """LangGraph: approvals are interrupts; a graph that is resumed asks nobody twice and runs nothing twice."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from approvals.services.voting import edit
 from clearance import MissingKey
 from clearance.langgraph import fan_out, tool_node
 from tests.clients.support import LARGE, SMALL, Side
+from tests.support import run_alone
 
 Calls = Sequence[tuple[str, dict[str, Any]]]
 
@@ -169,9 +169,9 @@ def test_the_async_node_keeps_the_same_promises(side: Side) -> None:
         found: dict[str, Any] = await bench.graph().ainvoke(Command(resume=True), bench.config)
         return found
 
-    assert waits(asyncio.run(start()))
+    assert waits(run_alone(start()))
     side.vote()
-    assert bench.told(asyncio.run(resume())) == [("success", "refunded 180.00")]
+    assert bench.told(run_alone(resume())) == [("success", "refunded 180.00")]
     assert bench.ran == ["refund 180.00"]
 
 

@@ -9,7 +9,7 @@ from mcp import ClientSession, StdioServerParameters, types
 from mcp.client.stdio import stdio_client
 
 from tests.clients.support import LARGE, SMALL, Side
-from tests.support import ROOT
+from tests.support import ROOT, run_alone
 
 UPSTREAM = Path(__file__).with_name("mcp_upstream.py")
 Call = tuple[str, dict[str, Any]]
@@ -61,7 +61,7 @@ class Bench:
                     found.append((result.isError, result.content[0].text))
                 return found
 
-        return asyncio.run(whole())
+        return run_alone(whole())
 
 
 def test_reads_and_small_actions_pass_with_their_receipt(side: Side, tmp_path: Path) -> None:
@@ -138,5 +138,5 @@ def test_a_call_that_its_client_cancels_is_withdrawn(side: Side, tmp_path: Path)
             calling.cancel()
             return request.state
 
-    assert asyncio.run(whole()) == "withdrawn"
+    assert run_alone(whole()) == "withdrawn"
     assert bench.ran() == []

@@ -1,6 +1,5 @@
 """OpenAI Agents SDK: a function tool runs as it was permitted; a refusal is the tool's output."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,6 +12,7 @@ from openai.types.responses import ResponseFunctionToolCall, ResponseOutputMessa
 
 from clearance.openai_agents import guarded_tool
 from tests.clients.support import LARGE, SMALL, Side
+from tests.support import run_alone
 
 
 class Scripted(Model):
@@ -69,7 +69,7 @@ class Bench:
                 agent = Agent(name="billing", tools=[tool], model=model)
                 return await Runner.run(agent, "Money back.", run_config=RunConfig(tracing_disabled=True))
 
-        assert asyncio.run(whole()).final_output == "Done."
+        assert run_alone(whole()).final_output == "Done."
         return model.told[0]
 
 

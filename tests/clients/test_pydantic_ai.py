@@ -1,6 +1,5 @@
 """pydantic-ai: a guarded toolset waits in place, or ends the run with a deferred approval that carries no authority."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from pydantic_ai.toolsets import FunctionToolset
 from approvals.services.voting import edit
 from clearance.pydantic_ai import GuardedToolset
 from tests.clients.support import LARGE, SMALL, Side
+from tests.support import run_alone
 
 
 class Note(BaseModel):
@@ -56,7 +56,7 @@ class Bench:
                 prompt = None if "message_history" in more else "Money back."
                 return await agent.run(prompt, **more)
 
-        return asyncio.run(whole())
+        return run_alone(whole())
 
 
 def test_a_permitted_tool_runs(side: Side) -> None:
@@ -126,5 +126,5 @@ def test_values_that_are_no_json_are_proposed_as_json(side: Side) -> None:
         async with side.asynchronous() as client:
             await Agent(FunctionModel(model), toolsets=[GuardedToolset(tools, client=client)]).run("Hi")
 
-    asyncio.run(whole())
+    run_alone(whole())
     assert got == [Note(text="hi")]
