@@ -41,11 +41,11 @@ def erase_old() -> int:
 
 def _erase(feature: Feature, days: int) -> int:
     before = clock() - timedelta(days=days)
-    total = 0
+    total: int = 0
     while True:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(_ERASE, {"feature": feature.pk, "before": before, "limit": _BATCH})
-            done = cursor.rowcount
+            done = int(cursor.rowcount)
             if done:
                 append(
                     Actor("system", "retention"),
