@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from approvals.inbox_views import read_uuid
+from approvals.judging import action_of
 from approvals.models import REQUEST_STATES, Decision, Execution, Grant
 from approvals.present import arguments_view, text_view, title_of
 from approvals.presenting import body_of
@@ -64,7 +65,7 @@ def _page(request: HttpRequest, found: Decision, error: ClearanceError | None = 
     person, now = person_of(request), clock()
     asked = getattr(found, "request", None)
     policy = policy_of(found.policy_id) if found.policy_id else None
-    action = next((one for one in policy.action if one.name == found.action), None) if policy else None
+    action = action_of(policy, found.action) if policy else None
     role = asked.role if asked else action.approvers if action else "approver"
     readable = may_read(found, role, person)
     proposal = open_proposal(found) if readable else None

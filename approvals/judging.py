@@ -10,9 +10,9 @@ from typing import Any, Literal
 import msgspec
 
 from features.policy import Action, PolicyDocument
-from features.policy.document import TIERS, Tier
+from features.policy.document import Tier, tier_of
 from features.policy.schemas import faults_of_arguments
-from features.rules import compile_rule, is_decimal, scaled
+from features.rules import compile_rule, is_decimal, paths_of, scaled
 
 __all__ = ["Answer", "BudgetState", "Prepared", "Reason", "Refusal", "answer", "prepare"]
 
@@ -95,12 +95,6 @@ class BudgetState(msgspec.Struct, frozen=True):
         return self.limit - self.spent
 
 
-def tier_of(policy: PolicyDocument, action: Action) -> Tier:
-    """The stricter of the feature's tier and the action's."""
-    own = action.tier or policy.feature.tier
-    return min(own, policy.feature.tier, key=TIERS.index)
-
-
 def action_of(policy: PolicyDocument, name: str) -> Action | None:
     """The allowed action of that name."""
     return next((one for one in policy.action if one.name == name), None)
@@ -120,7 +114,7 @@ def prepare(
         return _refuse("disallowed", f"{min(forbidden)} is disallowed for this feature.")
     if action is None:
         return _refuse("not_allowed", "This action is not on the feature's list.")
-    tier = tier_of(policy, action)
+    tier = tier_of(policy.feature, action)
     if action.effect == "read":
         if action.schema_ is not None and (faults := faults_of_arguments(action.schema_, args)):
             return _schema(faults)
@@ -214,4 +208,7 @@ def measured(action: Action, args: Mapping[str, Any]) -> dict[str, Any]:
     """The values of the arguments that the action's rule reads, for the page that says why a person is asked."""
     if action.under is None:
         return {}
-    return {name: value for name, value in args.items() if f"args.{name}" in action.under}
+    read = {
+        path.split(".")[1].partition("[")[0] for path in paths_of(action.under) if path.startswith("args.")
+    }
+    return {name: value for name, value in args.items() if name in read}

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from approvals.edit_form import EditField, edit_fields, read_edit
 from approvals.inbox_views import wait_for
+from approvals.judging import action_of
 from approvals.models import ApprovalRequest, Execution
 from approvals.origin import origin_of
 from approvals.present import arguments_view, left_words, text_view, title_of
@@ -128,7 +129,7 @@ def _edited(proposal: Proposal | None) -> list[dict[str, object]]:
 def _fields(
     proposal: Proposal, policy: PolicyDocument, asked: ApprovalRequest, typed: Mapping[str, str] | None
 ) -> list[EditField]:
-    action = next((one for one in policy.action if one.name == asked.action), None)
+    action = action_of(policy, asked.action)
     return edit_fields(proposal.args, action.schema_ if action else None, typed)
 
 

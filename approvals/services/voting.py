@@ -47,13 +47,24 @@ class Voted(msgspec.Struct, frozen=True):
     record: Receipt
 
 
-def _locked(request_id: UUID) -> tuple[ApprovalRequest, Facts]:
+def _locked(request_id: UUID) -> ApprovalRequest:
     """The request, its row held, as it is after everything that was waited for. Raises ApprovalRequest.DoesNotExist."""
-    known = ApprovalRequest.objects.only("feature_id", "action").get(pk=request_id)
+    known = ApprovalRequest.objects.only("feature_id").get(pk=request_id)
     hold_gate(known.feature_id)
     list(ApprovalRequest.objects.select_for_update().filter(pk=request_id).values_list("pk"))
-    facts = facts_of(known.feature_id, known.action)
-    request = ApprovalRequest.objects.select_related("decision", "feature").get(pk=request_id)
+    return ApprovalRequest.objects.select_related("decision", "feature").get(pk=request_id)
+
+
+def _to_decide(request_id: UUID, revision: int, by: Person) -> tuple[ApprovalRequest, Facts]:
+    """The request that a person votes on or edits, its row and their role's held, and the facts after that. Raises
+    ConflictError as `_open`, then MayNot.
+    """
+    request = _locked(request_id)
+    why_not = may_vote(request, by, lock=True)
+    facts = facts_of(request.feature_id, request.action)
+    _open(request, facts, revision)
+    if why_not:
+        raise MayNot("not_allowed", why_not)
     return request, facts
 
 
@@ -121,12 +132,7 @@ def vote(
     reason = reason.strip()
     if answer == "reject" and len(reason) < SHORTEST_REASON:
         raise ClearanceError("reason", "Say why: the agent is told.", "A few words do.", "reason")
-    request, facts = _locked(request_id)
-    why_not = may_vote(request, by, lock=True)
-    facts = facts_of(request.feature_id, request.action)
-    _open(request, facts, revision)
-    if why_not:
-        raise MayNot("not_allowed", why_not)
+    request, facts = _to_decide(request_id, revision, by)
     try:
         with transaction.atomic():
             mine = Vote.objects.create(
@@ -189,7 +195,7 @@ def _prepared(request: ApprovalRequest) -> Prepared:
 @transaction.atomic
 def take_back(request_id: UUID, by: Person, session: str = "") -> ApprovalRequest:
     """Take one's approval back while nothing can have run by it. Raises ConflictError when it is too late."""
-    request, _ = _locked(request_id)
+    request = _locked(request_id)
     grants = Grant.objects.select_for_update().filter(decision=request.decision_id, state="ready")
     grant = grants.first()
     facts = facts_of(request.feature_id, request.action)
@@ -229,12 +235,7 @@ def edit(
 
     Raises MayNot, ClearanceError (`schema`, `budget`), ConflictError as `vote`.
     """
-    request, facts = _locked(request_id)
-    why_not = may_vote(request, by, lock=True)
-    facts = facts_of(request.feature_id, request.action)
-    _open(request, facts, revision)
-    if why_not:
-        raise MayNot("not_allowed", why_not)
+    request, facts = _to_decide(request_id, revision, by)
     decision = request.decision
     before = open_proposal(decision)
     if before is None or decision.policy_id is None:

@@ -158,6 +158,11 @@ class Action(Table):
         return self
 
 
+def tier_of(job: Job, action: Action) -> Tier:
+    """The stricter of the feature's tier and the action's."""
+    return min(action.tier or job.tier, job.tier, key=TIERS.index)
+
+
 class Limits(Table):
     """What bounds a request; tokens of context, retries of a call, the time after a rejection."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from features.policy.document import TIERS, Action, Budget, PolicyDocument, seconds
+from features.policy.document import TIERS, Action, Budget, PolicyDocument, seconds, tier_of
 from features.rules import RuleFault
 from features.rules.tree import bare, literal_of, tree_of
 
@@ -106,10 +106,7 @@ def _actions(before: PolicyDocument, after: PolicyDocument) -> Iterator[Effect]:
         if name not in old:
             yield _widens(path, "another action")
         else:
-            tiers = [
-                min(one.tier or job.tier, job.tier, key=TIERS.index)
-                for one, job in ((old[name], before.feature), (action, after.feature))
-            ]
+            tiers = [tier_of(job, one) for one, job in ((old[name], before.feature), (action, after.feature))]
             if old[name].tier != action.tier:
                 up = TIERS.index(tiers[1]) > TIERS.index(tiers[0])
                 yield Effect(f"{path}.tier", up, "tier up" if up else "tier down, or the same in effect")
