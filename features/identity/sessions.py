@@ -6,6 +6,8 @@ import time
 from allauth.socialaccount.models import SocialAccount
 from django.conf import settings
 from django.contrib.auth import logout
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -46,10 +48,8 @@ class SessionGuard(MiddlewareMixin):
             return _ended(request, "expired")
         if now - seen > settings.IDLE_SECONDS:
             return _ended(request, "idle")
-        if settings.OIDC and self._is_due(request, now):
-            if not provider.vouches_for(request, request.user):
-                return _ended(request, "provider")
-            request.session[_CHECKED] = now
+        if settings.OIDC and _is_due(request, now) and not _vouched_for(request, request.user):
+            return _ended(request, "provider")
         # What an open page asks by itself is no use of a session.
         by_itself = request.path.endswith(_BY_ITSELF) and _SEEN in request.session
         if not by_itself and (_SEEN not in request.session or now - seen >= _SEEN_STEP):
@@ -57,10 +57,26 @@ class SessionGuard(MiddlewareMixin):
             request.session[_SEEN] = now
         return None
 
-    def _is_due(self, request: HttpRequest, now: int) -> bool:
-        if now - request.session.get(_CHECKED, 0) < settings.OIDC_RECHECK_SECONDS:
+
+def _is_due(request: HttpRequest, now: int) -> bool:
+    if now - request.session.get(_CHECKED, 0) < settings.OIDC_RECHECK_SECONDS:
+        return False
+    return bool(SocialAccount.objects.filter(user_id=request.user.pk).exists())
+
+
+def _vouched_for(request: HttpRequest, person: Person) -> bool:
+    """Ask the provider, once for all requests that a session has under way: a refresh token may open only once."""
+    key = request.session.session_key
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"provider check {key}"])
+        request.session = SessionStore(key)  # as it is now, with the tokens of whoever held the lock before
+        if not _is_due(request, int(time.time())):
+            return True
+        if not provider.vouches_for(request, person):
             return False
-        return bool(SocialAccount.objects.filter(user_id=request.user.pk).exists())
+        request.session[_CHECKED] = int(time.time())
+        request.session.save()
+    return True
 
 
 def _ended(request: HttpRequest, why: str) -> HttpResponse | None:

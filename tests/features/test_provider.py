@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -219,6 +220,17 @@ def test_leaving_a_group_takes_its_role_at_the_next_check(
     assert browser.get(f"/features/{slug}/").status_code == 404
     assert browser.get("/").status_code == 200
     assert roles_on(person_of(name), feature_of(slug)) == frozenset()
+
+
+def test_requests_at_once_ask_the_provider_once_and_all_go_on(
+    provider: Provider, browser: httpx.Client
+) -> None:
+    provider.user(unique("ada"))
+    come(browser)
+    time.sleep(1.1)  # the check is due for each of them, with a refresh token that opens once
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: browser.get("/").status_code, range(6)))
+    assert answers == [200] * 6
 
 
 def test_what_a_person_gave_stays_and_what_a_person_took_no_group_gives_back(
