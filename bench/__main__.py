@@ -2,8 +2,8 @@
 writes it with plots to `bench-report/`.
 
 `N=10000000` measures at ten million spans too; `ONLY=pages,ingest` chooses parts; `RACES=100000` and
-`KILLS=50` race longer; `BENCH_FOLDER` is where the state
-stands (default: the system's temporary folder).
+`KILLS=50` race longer; `RUNS=5000` simulates more weeks; `BENCH_FOLDER` is where the state stands (default: the
+system's temporary folder).
 """
 
 import os
@@ -18,7 +18,7 @@ from bench.machine import machine
 from bench.written import Report
 from tests.support import Stack, discard_databases
 
-PARTS = ("ingest", "lag", "trace", "pages", "record", "approvals", "memory")
+PARTS = ("ingest", "lag", "trace", "pages", "record", "approvals", "reviews", "memory")
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def _measures(stack: Stack, report: Report) -> dict[str, Callable[[], None]]:
-    from bench import deciding, ingest, lag, memory, one_trace, pages, record
+    from bench import deciding, ingest, lag, memory, one_trace, pages, record, reviews
     from bench.bodies import make_bodies
     from config.settings import STATE
     from features.services import create_feature, create_key, create_person, give_role
@@ -75,6 +75,7 @@ def _measures(stack: Stack, report: Report) -> dict[str, Callable[[], None]]:
         "pages": over_sizes,
         "record": lambda: report.add(record.report()),
         "approvals": lambda: report.add(deciding.report(stack, report.say)),
+        "reviews": lambda: report.add(*reviews.report(report.say)),
         "memory": lambda: report.add(memory.report(stack, report.folder)),
     }
 
