@@ -189,6 +189,46 @@ class DecisionsErased(Payload, frozen=True):
     decisions: int
 
 
+class RubricPublished(Payload, frozen=True):
+    number: int
+    digest: str
+
+
+class SampleDrawn(Payload, frozen=True):
+    week: str | None  # None: a window that somebody chose
+    starts: str
+    ends: str
+    seed: str
+    rubric: int
+    population: int
+    drawn: int
+    items: str  # SHA-256 of the trace IDs with their weights: what was drawn is not changed afterwards
+
+
+class SampleClosed(Payload, frozen=True):
+    graded: int
+    drawn: int
+
+
+class ReviewEnded(Payload, frozen=True):
+    part: str  # grade, adjudication, gold
+    shadow: bool = False
+
+
+class ReviewFlagged(Payload, frozen=True):
+    kind: str  # violation, pii, case, incident
+
+
+class GoldChanged(Payload, frozen=True):
+    trace: str
+    rubric: int
+
+
+class JudgeImported(Payload, frozen=True):
+    rubric: int
+    grades: int
+
+
 class Exported(Payload, frozen=True):
     records: int
 
@@ -245,6 +285,17 @@ ACTIONS: dict[str, type[Payload]] = {
     "tools.stopped": ToolsStopped,
     "tools.restored": ToolsRestored,
     "decisions.erased": DecisionsErased,
+    "rubric.published": RubricPublished,
+    "sample.drawn": SampleDrawn,
+    "sample.closed": SampleClosed,
+    "review.submitted": ReviewEnded,
+    "review.taken_back": ReviewEnded,
+    "review.skipped": ReviewEnded,
+    "review.flagged": ReviewFlagged,
+    "gold.added": GoldChanged,
+    "gold.retired": GoldChanged,
+    "judge.imported": JudgeImported,
+    "reviews.exported": Exported,
 }
 
 

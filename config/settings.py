@@ -71,6 +71,7 @@ INSTALLED_APPS = [
     "features",
     "traces",
     "approvals",
+    "reviews",
     "demo",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -196,6 +197,7 @@ CELERY_BEAT_SCHEDULE = {
     "retention": {"task": "traces.retention", "schedule": 3600.0, "options": {"expires": 3600}},
     "approvals-sweep": {"task": "approvals.sweep", "schedule": 5.0, "options": {"expires": 10}},
     "approvals-erase": {"task": "approvals.erase", "schedule": 3600.0, "options": {"expires": 3600}},
+    "reviews-weekly": {"task": "reviews.weekly", "schedule": 600.0, "options": {"expires": 600}},
     "partitions": {"task": "traces.partitions", "schedule": 3600.0, "options": {"expires": 3600}},
 }
 

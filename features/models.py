@@ -333,3 +333,41 @@ class IncidentRequest(models.Model):
     facts = models.JSONField(default=dict)
     created_at = models.DateTimeField(db_default=Now())
     taken_at = models.DateTimeField(null=True)
+
+
+class CaseRequest(models.Model):
+    """A request that should be an eval case, written by a room that knows none; the evals' room reads it."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    feature = models.ForeignKey(Feature, on_delete=models.PROTECT, related_name="+")
+    trace_id = models.BinaryField(max_length=16)
+    source = models.CharField(max_length=40, help_text="The room that asks")
+    once = models.CharField(max_length=200, unique=True)
+    facts = models.JSONField(default=dict)
+    asked_by = models.ForeignKey(Person, null=True, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(db_default=Now())
+    taken_at = models.DateTimeField(null=True)
+
+
+class Score(models.Model):
+    """A feature's figure of a week by one criterion, written by the reviews' room for rooms that do not import it."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    feature = models.ForeignKey(Feature, on_delete=models.PROTECT, related_name="scores")
+    week = models.CharField(max_length=8, help_text="ISO 8601, such as 2026-W47")
+    criterion = models.CharField(max_length=40)
+    rubric = models.PositiveIntegerField(help_text="The version it was asked in")
+    value = models.FloatField(help_text="Share that passes, weighted")
+    low = models.FloatField()
+    high = models.FloatField()
+    n = models.PositiveIntegerField(help_text="Graded requests")
+    population = models.PositiveIntegerField()
+    alpha = models.FloatField(null=True)
+    alpha_low = models.FloatField(null=True)
+    alpha_n = models.PositiveIntegerField(default=0)
+    computed_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["feature", "week", "criterion"], name="score_of_week")
+        ]

@@ -552,3 +552,19 @@ class RetentionMark(models.Model):
 
     class Meta:
         db_table = "retention_mark"
+
+
+class Participant(models.Model):
+    """A person who had a part in what a request did, written by a higher room: nobody grades what they approved."""
+
+    id = models.UUIDField(primary_key=True, default=new_id)
+    feature = models.ForeignKey(Feature, on_delete=models.PROTECT, related_name="+")
+    trace_id = models.BinaryField(max_length=16)
+    person = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    part = models.CharField(max_length=20, help_text="voted, edited, proposed or settled")
+
+    class Meta:
+        db_table = "participant"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["trace_id", "feature", "person", "part"], name="participant_once")
+        ]

@@ -175,12 +175,14 @@ class LogEvent(msgspec.Struct, kw_only=True):
 
 # Facts of this trace's decisions, and of executions that its spans name and another trace's decision permitted.
 EXECUTIONS = ("execution", "named_execution")
+# What the console knows by itself; the others are what somebody said of the trace.
+OWN_FACTS = (*EXECUTIONS, "decision")
 
 
 class Fact(msgspec.Struct, kw_only=True):
-    """Something about a trace that is not a span: feedback, executions; denials and grades when their rooms come."""
+    """Something about a trace that is not a span: feedback, decisions, executions, what its reviewers found."""
 
-    kind: str  # outcome | escalated | violation | rating | comment, or one of EXECUTIONS
+    kind: str  # outcome | escalated | violation | rating | comment, or one of OWN_FACTS
     source: str
     value: Json
     created_at: int  # when its sender says it was said, else when it came; the newest wins

@@ -35,6 +35,7 @@ from features.errors import ConflictError
 from features.marks import args_mark, mark
 from features.models import ApiKey, new_id
 from features.policy import PolicyDocument, policy_of, seconds
+from traces.facts import keep_decision
 
 _NOTHING = Reason("no_policy", "The feature has no policy in force.")
 
@@ -285,6 +286,10 @@ def _write(
         else:
             request = _request(decision, judged.prepared, facts.now)
             tell_of_request(request)
+    if decision.trace_id:
+        keep_decision(
+            decision.feature_id, decision.pk, bytes(decision.trace_id), judged.answer, decision.created_at
+        )
     append(
         Actor("key", str(decision.key_id)),
         "decision.made",

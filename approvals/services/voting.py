@@ -25,6 +25,7 @@ from features.marks import args_mark, mark
 from features.models import FeatureRole, Person
 from features.policy import policy_of
 from features.rules import paths_of
+from traces.facts import keep_participant
 
 Answer = Literal["approve", "reject"]
 ANSWERS: dict[str, Answer] = {"approve": "approve", "reject": "reject"}
@@ -147,6 +148,7 @@ def vote(
     elif _counted(request) >= request.quorum:
         move_request(request, "approved", facts.now)
         grant = make_grant(request.decision, _prepared(request), facts.now, facts.epoch, UNDO)
+    keep_participant(request.feature_id, request.decision.trace_id, by.pk, "voted")
     tell_of_vote(request, mine)
     record = append(
         actor_of(by, session),
@@ -270,6 +272,7 @@ def edit(
         revision=F("revision") + 1, editor=None if tighter else by
     )
     request.refresh_from_db()
+    keep_participant(request.feature_id, decision.trace_id, by.pk, "edited")
     tell_of_request(request)
     append(
         actor_of(by, session),

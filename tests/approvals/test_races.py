@@ -4,8 +4,6 @@
 
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -22,32 +20,10 @@ from approvals.services.executing import NotYet
 from features.errors import ClearanceError
 from features.models import ApiKey, Feature, Person
 from tests.approvals.support import Agent, apply, make_agent, make_person
+from tests.racing import Act, race, won
 from tests.support import Stack, unique
 
-Act = Callable[[], Any]
 ROUNDS = 8
-
-
-def race(*acts: Act) -> list[Any]:
-    """Each act's result or the ClearanceError that it raised, all begun at one moment."""
-    start = threading.Barrier(len(acts))
-
-    def run(act: Act) -> Any:
-        try:
-            connection.ensure_connection()
-            start.wait(10)
-            return act()
-        except ClearanceError as error:
-            return error
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(acts)) as pool:
-        return list(pool.map(run, acts))
-
-
-def won(results: list[Any]) -> list[Any]:
-    return [one for one in results if not isinstance(one, ClearanceError)]
 
 
 class Scene:

@@ -96,7 +96,7 @@ _TABLE: Final = (
     Key(
         name="decision",
         kind="text",
-        words="what was decided about one of its actions",
+        words="what was decided about one of its actions: allowed, asked or denied",
         example="decision:denied",
     ),
     Key(

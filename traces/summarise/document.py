@@ -10,7 +10,7 @@ import msgspec
 
 from traces.summarise.reading import Reading
 from traces.terms import term
-from traces.vocabulary import EXECUTIONS, Completeness, Content, Fact, Json, Message, Span, Summary
+from traces.vocabulary import OWN_FACTS, Completeness, Content, Fact, Json, Message, Span, Summary
 
 __all__ = ["SearchText", "search_text", "spoken"]
 
@@ -62,7 +62,7 @@ def _texts(reading: Reading, facts: Sequence[Fact], summary: Summary) -> Iterato
             yield span.tool_name
         yield span.status_message
     for fact in facts:
-        if fact.kind in EXECUTIONS:
+        if fact.kind in OWN_FACTS:
             continue
         if isinstance(fact.value, str):
             yield fact.value
@@ -150,6 +150,7 @@ def spoken(value: Json, depth: int = 0) -> str:
 def _lexemes(reading: Reading, facts: Sequence[Fact], summary: Summary) -> list[str]:
     found = {term(key, value) for key, value in _exact(reading, summary) if value}
     found.update(term("has", flag) for flag, holds in _flags(reading, facts, summary) if holds)
+    found.update(term("decision", answer) for answer in _decided(facts))
     found.update(_attributes(reading.spans))
     for span in reading.spans:
         if len(found) >= _MOST_LEXEMES:
@@ -187,6 +188,16 @@ def _exact(reading: Reading, summary: Summary) -> Iterator[tuple[str, str | None
         yield "missing", field
 
 
+# As a search spells what was decided about an action.
+_ANSWERS = {"allow": "allowed", "needs_approval": "asked", "deny": "denied"}
+
+
+def _decided(facts: Sequence[Fact]) -> Iterator[str]:
+    for fact in facts:
+        if fact.kind == "decision" and isinstance(fact.value, dict):
+            yield _ANSWERS.get(str(fact.value.get("answer")), "unknown")
+
+
 def missing_fields(summary: Summary) -> list[str]:
     """The completeness fields that are missing."""
     found = summary.completeness
@@ -203,7 +214,7 @@ def _flags(reading: Reading, facts: Sequence[Fact], summary: Summary) -> Iterato
     yield "unknown_cost", summary.unknown_cost_calls > 0
     yield "over_budget", summary.over_budget_calls > 0
     yield "conflict", reading.conflicting
-    yield "feedback", any(fact.kind not in EXECUTIONS for fact in facts)
+    yield "feedback", any(fact.kind not in OWN_FACTS for fact in facts)
     yield "rating", any(fact.kind == "rating" for fact in facts)
 
 
