@@ -1,5 +1,7 @@
 """Decisions from proposal to outcome: one, and the list of a feature's; and settling what nobody knows the end of."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Q
@@ -8,12 +10,13 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
+from approvals.edit_form import edit_fields
 from approvals.inbox_views import read_uuid
 from approvals.judging import action_of
 from approvals.models import REQUEST_STATES, Decision, Execution, Grant
 from approvals.present import arguments_view, text_view, title_of
 from approvals.presenting import body_of
-from approvals.proposal import open_proposal, open_text
+from approvals.proposal import Proposal, open_proposal, open_text
 from approvals.queries import (
     PAGE,
     about_of,
@@ -21,10 +24,14 @@ from approvals.queries import (
     beside,
     decision_state,
     decisions_of,
+    hint_of,
     may_read,
+    proposal_of,
+    role_to_decide,
     votes_of,
 )
 from approvals.services import as_it_stands, settle
+from approvals.services.drafting import why_not_propose
 from approvals.services.executing import OUTCOMES, Outcome
 from approvals.services.reading import clock
 from approvals.stop_views import Forbidden
@@ -34,19 +41,19 @@ from features.identity.sessions import session_mark
 from features.models import Person
 from features.pages import page, person_of
 from features.plain_form import plain_form
-from features.policy import policy_of
+from features.policy import Action, policy_of
 from features.problems import BadField
 from features.queries import feature_for, features_for, roles_on
 
 ANSWERS = ("allow", "needs_approval", "deny")
-STATES = (*REQUEST_STATES, "running", "succeeded", "failed", "unknown")
+STATES = (*REQUEST_STATES, "running", "succeeded", "failed", "unknown", "draft", "proposed")
 
 
 def decision_for(person: Person, decision_id: UUID) -> Decision:
     """The decision, if the person has a role on its feature. Raises Http404."""
     found = (
         Decision.objects.filter(pk=decision_id, feature__in=features_for(person))
-        .select_related("feature", "policy", "key", "request")
+        .select_related("feature", "policy", "key", "request", "proposed_by")
         .first()
     )
     if found is None:
@@ -58,15 +65,16 @@ def decision_for(person: Person, decision_id: UUID) -> Decision:
 @require_safe
 def decision(request: HttpRequest, decision_id: UUID) -> HttpResponse:
     """One decision, from proposal to outcome."""
-    return _page(request, decision_for(person_of(request), decision_id))
+    return decision_page(request, decision_for(person_of(request), decision_id))
 
 
-def _page(request: HttpRequest, found: Decision, error: ClearanceError | None = None) -> HttpResponse:
+def decision_page(request: HttpRequest, found: Decision, error: ClearanceError | None = None) -> HttpResponse:
+    """The page; with an error it says so, keeps what was typed, and has the error's status."""
     person, now = person_of(request), clock()
     asked = getattr(found, "request", None)
     policy = policy_of(found.policy_id) if found.policy_id else None
     action = action_of(policy, found.action) if policy else None
-    role = asked.role if asked else action.approvers if action else "approver"
+    role = role_to_decide(found, asked, policy)
     readable = may_read(found, role, person)
     proposal = open_proposal(found) if readable else None
     executions = list(
@@ -103,8 +111,33 @@ def _page(request: HttpRequest, found: Decision, error: ClearanceError | None = 
         "trace_id": bytes(found.trace_id).hex() if found.trace_id else "",
         "error": error,
         "typed": request.POST if error else {},
+        **(_draft(found, proposal, action, person, now, request.POST if error else None)),
     }
     return render(request, "approvals/decision.html", context, status=error.status if error else 200)
+
+
+def _draft(
+    found: Decision,
+    proposal: Proposal | None,
+    action: Action | None,
+    person: Person,
+    now: datetime,
+    typed: Mapping[str, str] | None,
+) -> dict[str, object]:
+    """What became of a draft, or the fields by which it is proposed."""
+    if not found.is_draft:
+        return {}
+    proposed = proposal_of(found)
+    why_not = why_not_propose(found, person)
+    open_to = proposed is None and not why_not and proposal is not None
+    return {
+        "proposed": proposed,
+        "proposed_state": decision_state(proposed, now) if proposed else "",
+        "why_not": why_not,
+        "fields": edit_fields(proposal.args, action.schema_ if action else None, typed)
+        if open_to and proposal
+        else None,
+    }
 
 
 @page
@@ -130,14 +163,14 @@ def decisions(request: HttpRequest, slug: str) -> HttpResponse:
     for one in found[:PAGE]:
         asked = getattr(one, "request", None)
         policy = policy_of(one.policy_id) if one.policy_id else None
-        readable = may_read(one, asked.role if asked else "approver", person)
+        readable = may_read(one, role_to_decide(one, asked, policy), person)
         proposal = open_proposal(one) if readable else None
         lines.append(
             {
                 "decision": one,
                 "state": decision_state(one, now),
                 "amount": amount_of(one, proposal, policy),
-                "about": about_of(one, proposal, policy),
+                "about": hint_of(one, proposal, policy),
                 "why": one.reasons[0]["detail"] if one.reasons else "",
             }
         )
@@ -154,6 +187,8 @@ def decisions(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _state(state: str) -> Q:
+    if state in ("draft", "proposed"):
+        return Q(is_draft=True, proposal__isnull=state == "draft")
     if state in REQUEST_STATES:
         return Q(request__state=state)
     return Q(executions__state="started" if state == "running" else state)
@@ -188,7 +223,7 @@ def settle_execution(request: HttpRequest, execution_id: UUID) -> HttpResponse:
     try:
         settle(found.pk, state, request.POST.get("reason", ""), person, session_mark(request))
     except ClearanceError as error:
-        return _page(request, decision_for(person, found.decision_id), error)
+        return decision_page(request, decision_for(person, found.decision_id), error)
     response = redirect("decision", decision_id=found.decision_id)
     response.status_code = 303
     return response

@@ -37,7 +37,8 @@ def _field(name: str, value: Any, schema: Mapping[str, Any] | None, typed: Mappi
     if isinstance(value, bool):
         return EditField(name, "choice", text, ["true", "false"])
     if isinstance(value, str):
-        return EditField(name, "text" if len(value) > _LINE or "\n" in value else "line", text, [])
+        several = len(value) > _LINE or "\n" in value or "\r" in value
+        return EditField(name, "text" if several else "line", text, [])
     return EditField(name, "line" if isinstance(value, int | float) else "json", text, [])
 
 
@@ -52,13 +53,17 @@ def read_edit(args: dict[str, Any], typed: Mapping[str, str]) -> dict[str, Any]:
     return {name: _read(name, value, typed.get(f"arg:{name}")) for name, value in args.items()}
 
 
+def _as_forms_send(text: str) -> str:
+    """A form changes the ends of lines, and a page has no NUL (https://html.spec.whatwg.org); that alone is no edit."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
+
+
 def _read(name: str, before: Any, text: str | None) -> Any:
     if text is None:
         return before
     text = text.replace("\r\n", "\n")
     if isinstance(before, str):
-        # A form changes the ends of lines; that alone is no edit.
-        return before if text == before.replace("\r\n", "\n") else text
+        return before if text == _as_forms_send(before) else text
     try:
         found: dict[str, Any] = parse_canonical(b'{"v":' + text.encode("utf-8", "surrogatepass") + b"}")
         if set(found) != {"v"}:

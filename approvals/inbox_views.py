@@ -1,7 +1,8 @@
 """The inbox: what waits for me, over all features or of one, live."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from typing import TypedDict
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -14,13 +15,14 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
-from approvals.queries import inbox, read_cursor
+from approvals.queries import Inbox, count_drafts, inbox, read_cursor
 from features.errors import ClearanceError
 from features.models import Feature, Person
 from features.pages import page, person_of
 from features.problems import BadField
 from features.queries import feature_for, features_for
 
+CHIPS = ("wrong amount", "not eligible", "ask the customer first", "done already")
 WAIT_SECONDS = 25.0
 _LOOK_EVERY_SECONDS = 1.0
 
@@ -31,10 +33,34 @@ Look = Callable[[bool], HttpResponse | None]
 @require_safe
 def approvals(request: HttpRequest, slug: str | None = None) -> HttpResponse:
     """What waits for me, the irreversible first, then the oldest; what others decide; what I just decided."""
-    return render(request, "approvals/inbox.html", _context(request, person_of(request), slug))
+    return inbox_page(request, slug)
 
 
-def _context(request: HttpRequest, person: Person, slug: str | None) -> dict[str, object]:
+def inbox_page(
+    request: HttpRequest, slug: str | None, error: ClearanceError | None = None, chosen: Container[str] = ()
+) -> HttpResponse:
+    """The page; with an error about what was chosen it says so, keeps what was typed, and has the error's status."""
+    box = _context(request, person_of(request), slug)
+    context = {
+        **box,
+        "drafts": count_drafts(box["features"]),
+        "chips": CHIPS,
+        "chosen": chosen,
+        "error": error,
+        "typed_reason": request.POST.get("reason", "") if error else "",
+        "typed_chips": request.POST.getlist("chip") if error else (),
+    }
+    return render(request, "approvals/inbox.html", context, status=error.status if error else 200)
+
+
+class _Context(TypedDict):
+    feature: Feature | None
+    features: list[Feature]
+    box: Inbox
+    after: str
+
+
+def _context(request: HttpRequest, person: Person, slug: str | None) -> _Context:
     feature = feature_for(person, slug) if slug is not None else None
     features: list[Feature] = [feature] if feature else list(features_for(person))
     after = None
@@ -42,7 +68,7 @@ def _context(request: HttpRequest, person: Person, slug: str | None) -> dict[str
         after = read_cursor(given)
         if after is None:
             raise BadField("after", "after must be what the link to the next page says.")
-    return {"feature": feature, "box": inbox(person, features, after), "after": given}
+    return {"feature": feature, "features": features, "box": inbox(person, features, after), "after": given}
 
 
 @never_cache
@@ -57,11 +83,11 @@ async def approvals_wait(request: HttpRequest, slug: str | None = None) -> HttpR
         person = request.user
         assert isinstance(person, Person)
         context = _context(request, person, slug)
-        mark = context["box"].mark  # type: ignore[attr-defined]
+        mark = context["box"].mark
         seen = request.GET.get("seen", "")
         if mark == seen and not late:
             return None
-        return render(request, "approvals/inbox.html#lists", context | {"news": mark != seen})
+        return render(request, "approvals/inbox.html#lists", {**context, "news": mark != seen})
 
     return await wait_for(request, back, look)
 

@@ -82,6 +82,7 @@ class Prepared(msgspec.Struct, frozen=True):
     subject: str | None
     once: str | None
     costs: tuple[Cost, ...]
+    by_person: bool = False
 
 
 class BudgetState(msgspec.Struct, frozen=True):
@@ -105,9 +106,16 @@ def _refuse(code: Code, *details: str) -> Refusal:
 
 
 def prepare(
-    policy: PolicyDocument, name: str, args: dict[str, Any], context: dict[str, Any]
+    policy: PolicyDocument,
+    name: str,
+    args: dict[str, Any],
+    context: dict[str, Any],
+    *,
+    by_person: bool = False,
 ) -> Prepared | Refusal:
-    """What the action would use up, or why it is refused whatever budgets hold."""
+    """What the action would use up, or why it is refused whatever budgets hold. What a person proposes as their own
+    request is not held by the tier `draft`, and never runs without another's approval.
+    """
     action = action_of(policy, name)
     forbidden = {name, *(action.classes if action else ())} & set(policy.feature.disallowed)
     if forbidden:
@@ -118,12 +126,12 @@ def prepare(
     if action.effect == "read":
         if action.schema_ is not None and (faults := faults_of_arguments(action.schema_, args)):
             return _schema(faults)
-        return Prepared(action, tier, args, context, None, None, ())
+        return Prepared(action, tier, args, context, None, None, (), by_person)
     if tier == "suggest":
         return _refuse("tier", "This feature only suggests; nothing that it proposes runs.")
     if faults := faults_of_arguments(action.schema_, args):
         return _schema(faults)
-    if tier == "draft":
+    if tier == "draft" and not by_person:
         return _refuse("draft", "Kept as a draft; a person may propose it.")
     subject, fault = _text(action.subject, args)
     if fault:
@@ -134,7 +142,7 @@ def prepare(
     costs = _costs(action, args)
     if isinstance(costs, Refusal):
         return costs
-    return Prepared(action, tier, args, context, subject, once, costs)
+    return Prepared(action, tier, args, context, subject, once, costs, by_person)
 
 
 def _schema(faults: list[tuple[str, str]]) -> Refusal:
@@ -176,6 +184,10 @@ def limit_of(action: Action, cost: Cost) -> int:
 def answer(prepared: Prepared, budget: BudgetState | None) -> tuple[Answer, tuple[Reason, ...]]:
     """allow or needs_approval, and why."""
     action = prepared.action
+    if prepared.by_person:
+        own = Reason("draft", "A person proposed this as their own request; somebody else decides.")
+        undone = (Reason("irreversible", "It cannot be undone."),) if action.effect == "irreversible" else ()
+        return "needs_approval", (own, *undone)
     if action.effect == "read":
         return "allow", (Reason("under_threshold", "A read needs no approval."),)
     if action.effect == "irreversible":

@@ -40,12 +40,26 @@ class Decision(models.Model):
     cost = models.BigIntegerField(null=True, help_text="Of the first budget, in millionths")
     trace_id = models.BinaryField(max_length=16, null=True)
     span_id = models.BinaryField(max_length=8, null=True)
-    edits = models.JSONField(default=list, help_text="[path] that an approver changed; values are sealed")
+    edits = models.JSONField(default=list, help_text="[path] that a person changed; values are sealed")
+    is_draft = models.BooleanField(default=False, db_default=False, help_text="Denied, and kept as a draft")
+    draft = models.OneToOneField(
+        "self",
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="proposal",
+        help_text="The draft that a person proposed as their own request",
+    )
+    proposed_by = models.ForeignKey(Person, null=True, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(db_default=ClockNow())
 
     class Meta:
         constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(fields=["lineage", "idempotency_key"], name="decision_once")
+            models.UniqueConstraint(fields=["lineage", "idempotency_key"], name="decision_once"),
+            models.CheckConstraint(
+                condition=models.Q(draft__isnull=True, proposed_by__isnull=True)
+                | models.Q(draft__isnull=False, proposed_by__isnull=False, answer="needs_approval"),
+                name="decision_of_person_is_of_a_draft",
+            ),
         ]
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["feature", "-created_at"], name="decision_of_feature"),
@@ -53,7 +67,16 @@ class Decision(models.Model):
             models.Index(
                 fields=["trace_id"], condition=models.Q(trace_id__isnull=False), name="decision_of_trace"
             ),
+            # Read by the list of drafts.
+            models.Index(
+                fields=["feature", "-id"], condition=models.Q(is_draft=True), name="decision_drafts"
+            ),
         ]
+
+    @property
+    def by_person(self) -> bool:
+        """Whether a person proposed it, and not its agent."""
+        return self.proposed_by_id is not None
 
 
 class ApprovalRequest(models.Model):
@@ -125,6 +148,29 @@ class Vote(models.Model):
         ]
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["person", "-at"], name="vote_of_person")
+        ]
+
+
+class Question(models.Model):
+    """What somebody asks before they decide, and the answer: sealed, because either may quote what was proposed. It
+    prolongs nothing.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    request = models.ForeignKey(ApprovalRequest, on_delete=models.PROTECT, related_name="questions")
+    revision = models.PositiveIntegerField()
+    person = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField(db_default=ClockNow())
+    sealed = models.BinaryField(null=True, help_text="NULL: erased")
+    salt = models.BinaryField(max_length=16, null=True)
+    answered_by = models.ForeignKey(Person, null=True, on_delete=models.PROTECT, related_name="+")
+    answered_at = models.DateTimeField(null=True)
+    answer_sealed = models.BinaryField(null=True)
+    answer_salt = models.BinaryField(max_length=16, null=True)
+
+    class Meta:
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["request", "id"], name="question_of_request")
         ]
 
 

@@ -13,7 +13,16 @@ import msgspec
 from traces.present.taint_values import Marks
 from traces.present.text import Piece, code_point, line, marked, shown
 
-__all__ = ["Argument", "Arguments", "arguments_view", "left_words", "money", "text_view", "title_of"]
+__all__ = [
+    "Argument",
+    "Arguments",
+    "arguments_view",
+    "duration_words",
+    "left_words",
+    "money",
+    "text_view",
+    "title_of",
+]
 
 _LINES: Final = 5
 _LEAD: Final = 400  # characters: about five lines of the page
@@ -198,6 +207,12 @@ def title_of(action: str) -> str:
     """`issue_refund` as a line begins: `Issue refund`."""
     words = re.sub(r"[_.:-]+", " ", action).strip() or action
     return words[:1].upper() + words[1:]
+
+
+def duration_words(duration: str) -> str:
+    """`10m` of a policy as `10 minutes`."""
+    count, unit = duration[:-1], {"s": "second", "m": "minute", "h": "hour", "d": "day"}[duration[-1]]
+    return f"{count} {unit}" + ("" if count == "1" else "s")
 
 
 def left_words(seconds: float) -> str:

@@ -43,8 +43,15 @@ def state_of(
     return "ready" if request is None else "approved"
 
 
-def _message(decision: Decision, request: ApprovalRequest | None, state: str) -> str | None:
+def _message(
+    decision: Decision, request: ApprovalRequest | None, state: str, proposed: Decision | None
+) -> str | None:
     """Words for the model. An expiry is never told as a rejection."""
+    if proposed is not None:
+        return (
+            "This was not permitted, and kept as a draft. A person has proposed it as their own request, which is "
+            f"the decision {proposed.pk}: what comes of it is there."
+        )
     if state == "rejected" and request is not None:
         return f"A person rejected this: {request.reason}"
     return {
@@ -76,6 +83,7 @@ def body_of(decided: Decided, *, dry_run: bool = False) -> tuple[int, dict[str, 
         state = state_of(decision, request, grant, decided.facts.epoch, decided.facts.now)
     until = grant.expires_at if grant else request.expires_at if request else None
     proposal = open_proposal(decision) if decision.edits else None
+    proposed = Decision.objects.filter(draft=decision).first() if decision.is_draft and not dry_run else None
     path = reverse("decision", args=[decision.pk])
     return _STATUS[decision.answer], {
         "id": None if dry_run else str(decision.pk),
@@ -88,8 +96,10 @@ def body_of(decided: Decided, *, dry_run: bool = False) -> tuple[int, dict[str, 
         "request_id": str(request.pk) if request else None,
         "expires_at": rfc3339(until) if until else None,
         "retry": _retry(decision, state),
-        "message": _message(decision, request, state),
+        "message": _message(decision, request, state, proposed),
         "edited": proposal.edited if proposal else [],
+        "draft": str(decision.draft_id) if decision.draft_id else None,
+        "proposed": str(proposed.pk) if proposed else None,
         "see": None if dry_run else f"{settings.CLEARANCE_URL}{path}",
     }
 

@@ -34,11 +34,29 @@ class Proposal(msgspec.Struct, frozen=True):
         """SHA-256 of the canonical JSON of {"action", "args"}."""
         return hashlib.sha256(rfc8785.dumps({"action": self.action, "args": self.args})).digest()
 
+    def edited_to(self, args: dict[str, Any]) -> "Proposal":
+        """The same with other arguments, and with what a person changed."""
+        edited = [*self.edited, *differences(self.args, args)]
+        return msgspec.structs.replace(self, args=args, edited=edited)
+
 
 def canonical_object(value: dict[str, Any]) -> dict[str, Any]:
     """The object as its canonical JSON says it: 1.0 and 1e0 are 1."""
     found: dict[str, Any] = json.loads(rfc8785.dumps(value))
     return found
+
+
+def differences(before: Any, after: Any, path: str = "") -> list[dict[str, Any]]:
+    """[{path, from, to}] of the values that differ, by object keys; a list differs as a whole."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        found = []
+        for key in dict.fromkeys([*before, *after]):
+            inner = f"{path}.{key}" if path else key
+            found += differences(before.get(key), after.get(key), inner)
+        return found
+    if rfc8785.dumps(before) == rfc8785.dumps(after):
+        return []
+    return [{"path": path, "from": before, "to": after}]
 
 
 def seal_proposal(proposal: Proposal, decision_id: UUID) -> bytes:
@@ -66,6 +84,18 @@ def open_proposal(decision: Decision) -> Proposal | None:
     if kept.pop("id") != str(decision.pk):
         return None
     return Proposal(action=decision.action, **kept)
+
+
+def seal_words(text: str, owner: UUID) -> bytes:
+    """What a person wrote, sealed with the ID of its row."""
+    return cipher().encrypt(f"{owner}\n{text}".encode())
+
+
+def open_words(sealed: bytes | None, owner: UUID) -> str | None:
+    """The text; None where it was erased, is another row's, or no key opens it."""
+    found = open_text(sealed)
+    begin = f"{owner}\n"
+    return found.removeprefix(begin) if found.startswith(begin) else None
 
 
 def seal_text(text: str) -> bytes:

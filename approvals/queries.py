@@ -8,14 +8,14 @@ from uuid import UUID
 
 import msgspec
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Count, Q
 
 from approvals.judging import ONE, action_of, limit_of, measured, prepare
 from approvals.judging import Prepared as PreparedAction
-from approvals.models import ApprovalRequest, BudgetUse, Decision, Execution, Grant, Vote
-from approvals.present import left_words, money, title_of
+from approvals.models import ApprovalRequest, BudgetUse, Decision, Execution, Grant, Question, Vote
+from approvals.present import Argument, left_words, money, text_view, title_of
 from approvals.presenting import state_of
-from approvals.proposal import Proposal, open_proposal
+from approvals.proposal import Proposal, open_proposal, open_words
 from approvals.services.budgets import begin_of, name_of
 from approvals.services.reading import clock, facts_of
 from features.models import Feature, Person
@@ -188,7 +188,7 @@ def _item(request: ApprovalRequest, now: datetime, *, readable: bool, state: str
         request=request,
         title=title_of(request.action),
         amount=amount_of(decision, proposal, policy),
-        about=about_of(decision, proposal, policy),
+        about=hint_of(decision, proposal, policy),
         why=why_of(decision),
         left=left_words(seconds),
         hurry=seconds < min(300, whole / 2),
@@ -209,14 +209,24 @@ def why_of(decision: Decision) -> str:
 def amount_of(decision: Decision, proposal: Proposal | None, policy: PolicyDocument | None) -> str:
     """What it costs of its first budget, as money where it is money; empty where nothing says."""
     action = action_of(policy, decision.action) if policy else None
-    if proposal is None or action is None or policy is None or decision.cost is None:
+    if proposal is None or action is None or policy is None:
         return ""
     if not action.budget or action.budget[0].cost is None:
         return ""
+    cost = _cost_of_draft(policy, proposal) if decision.is_draft else decision.cost
+    if cost is None:
+        return ""
     currency = proposal.args.get("currency")
     if isinstance(currency, str) and len(currency) == 3 and currency.isascii() and currency.isupper():
-        return money(decision.cost, currency)
-    return money(decision.cost, policy.feature.currency if "money_movement" in action.classes else "")
+        return money(cost, currency)
+    return money(cost, policy.feature.currency if "money_movement" in action.classes else "")
+
+
+def _cost_of_draft(policy: PolicyDocument, proposal: Proposal) -> int | None:
+    """What it would cost if a person proposed it."""
+    prepared = prepare(policy, proposal.action, proposal.args, proposal.context, by_person=True)
+    costs = prepared.costs if isinstance(prepared, PreparedAction) else ()
+    return costs[0].amount if costs else None
 
 
 def about_of(decision: Decision, proposal: Proposal | None, policy: PolicyDocument | None) -> list[Piece]:
@@ -228,6 +238,19 @@ def about_of(decision: Decision, proposal: Proposal | None, policy: PolicyDocume
     for name in action.subject.removeprefix("args.").split("."):
         value = value.get(name) if isinstance(value, dict) else None
     return line(str(value), 60) if isinstance(value, str | int) else []
+
+
+def hint_of(decision: Decision, proposal: Proposal | None, policy: PolicyDocument | None) -> list[Piece]:
+    """Whom or what it is about, on one line; where the policy declares no subject, the first text of the arguments that
+    the schema names, so that lines of a list can be told apart.
+    """
+    if proposal is None or (found := about_of(decision, proposal, policy)):
+        return found if proposal else []
+    action = action_of(policy, decision.action) if policy else None
+    names = (action.schema_ or {}).get("required", []) if action else []
+    texts = (proposal.args.get(name) for name in [*names, *sorted(proposal.args)])
+    text = next((one for one in texts if isinstance(one, str) and one.strip()), "")
+    return line(text, 60) if text else []
 
 
 def may_read(decision: Decision, role: str, person: Person) -> bool:
@@ -282,7 +305,11 @@ def _budgets(
     action: Action,
     now: datetime,
 ) -> list[BudgetLine]:
-    prepared = prepare(policy, action.name, proposal.args, proposal.context) if proposal else None
+    prepared = (
+        prepare(policy, action.name, proposal.args, proposal.context, by_person=decision.by_person)
+        if proposal
+        else None
+    )
     if not isinstance(prepared, PreparedAction):
         return []
     found = []
@@ -334,13 +361,55 @@ def grant_of(decision: Decision) -> Grant | None:
 
 
 def decision_state(decision: Decision, now: datetime) -> str:
-    """A decision's state as its agent would get it, its execution's where it ran."""
+    """A decision's state as its agent would get it, its execution's where it ran; a draft's: draft or proposed."""
+    if decision.is_draft:
+        return "proposed" if proposal_of(decision) else "draft"
     execution = Execution.objects.filter(decision=decision).order_by("-started_at").first()
     if execution is not None:
         return "running" if execution.state == "started" else execution.state
     request = ApprovalRequest.objects.filter(decision=decision).first()
     epoch = facts_of(decision.feature_id, decision.action).epoch
     return state_of(decision, request, grant_of(decision), epoch, now)
+
+
+def proposal_of(draft: Decision) -> Decision | None:
+    """What a person proposed of a draft."""
+    return (
+        Decision.objects.filter(draft=draft)
+        .select_related("proposed_by", "request", "feature", "policy")
+        .first()
+    )
+
+
+def drafts_of(
+    features: Sequence[Feature], which: str, before: UUID | None = None, limit: int = PAGE
+) -> list[Decision]:
+    """Drafts, the newest first: `open` that can be proposed, `proposed`, or empty for all of them."""
+    found = Decision.objects.filter(feature__in=list(features), is_draft=True)
+    if which == "open":
+        found = found.filter(proposal__isnull=True, sealed__isnull=False)
+    elif which == "proposed":
+        found = found.filter(proposal__isnull=False)
+    if before is not None:
+        found = found.filter(pk__lt=before)
+    return list(found.select_related("feature", "policy").order_by("-id")[:limit])
+
+
+def count_drafts(features: Sequence[Feature]) -> str:
+    """How many drafts are open, as a button shows it; empty for none."""
+    found = Decision.objects.filter(
+        feature__in=list(features), is_draft=True, proposal__isnull=True, sealed__isnull=False
+    )[:_MOST_COUNTED]
+    count = len(found.values_list("pk"))
+    return f"{_MOST_COUNTED - 1}+" if count >= _MOST_COUNTED else str(count or "")
+
+
+def role_to_decide(decision: Decision, request: ApprovalRequest | None, policy: PolicyDocument | None) -> str:
+    """Who may decide on it, and so may read what was proposed."""
+    if request is not None:
+        return request.role
+    action = action_of(policy, decision.action) if policy else None
+    return action.approvers if action else "approver"
 
 
 def like_this(decision: Decision) -> tuple[dict[str, int], int, float | None]:
@@ -367,6 +436,31 @@ def like_this(decision: Decision) -> tuple[dict[str, int], int, float | None]:
 def votes_of(request: ApprovalRequest) -> list[Vote]:
     """All votes, the oldest first; those taken back too."""
     return list(Vote.objects.filter(request=request).select_related("person").order_by("at"))
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A question with its answer; None: erased, or not answered."""
+
+    question: Question
+    text: Argument | None
+    answer: Argument | None
+
+
+def questions_of(request: ApprovalRequest) -> list[Asked]:
+    """All questions, the oldest first, opened."""
+    rows = Question.objects.filter(request=request).select_related("person", "answered_by").order_by("id")
+    return [Asked(one, _opened(one, one.sealed), _opened(one, one.answer_sealed)) for one in rows]
+
+
+def _opened(question: Question, sealed: bytes | memoryview | None) -> Argument | None:
+    text = open_words(bytes(sealed) if sealed else None, question.pk)
+    return text_view(text) if text is not None else None
+
+
+def count_questions(request: ApprovalRequest) -> tuple[int, int]:
+    """(questions, those that are answered)."""
+    found = Question.objects.filter(request=request).aggregate(n=Count("pk"), answered=Count("answered_at"))
+    return found["n"], found["answered"]
 
 
 def undo_until(request: ApprovalRequest, person: Person, now: datetime) -> datetime | None:

@@ -69,7 +69,9 @@ def replay(feature: Feature, policy: PolicyDocument, now: datetime) -> Replay:
     a lead, and none of them is shown.
     """
     since = now - timedelta(days=DAYS)
-    rows = Decision.objects.filter(feature=feature, created_at__gte=since).order_by("-created_at")
+    # What people proposed of drafts is none of the agent's asking.
+    asked = Decision.objects.filter(feature=feature, created_at__gte=since, proposed_by=None)
+    rows = asked.order_by("-created_at")
     found = list(rows[: MOST_DECISIONS + 1])
     groups: dict[tuple[str, str, str, str], list[Decision]] = defaultdict(list)
     used: _Used = {}

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import msgspec
@@ -14,23 +15,26 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from approvals.edit_form import EditField, edit_fields, read_edit
-from approvals.inbox_views import wait_for
+from approvals.inbox_views import CHIPS, wait_for
 from approvals.judging import action_of
 from approvals.models import ApprovalRequest, Execution
 from approvals.origin import origin_of
-from approvals.present import arguments_view, left_words, text_view, title_of
+from approvals.present import arguments_view, duration_words, left_words, text_view, title_of
 from approvals.proposal import Proposal, open_proposal
 from approvals.queries import (
     about_of,
     amount_of,
     beside,
+    count_questions,
     may_read,
     neighbours,
+    questions_of,
     stage_of,
     undo_until,
     votes_of,
 )
 from approvals.services import edit, take_back, vote
+from approvals.services.asking import LONGEST, may_know
 from approvals.services.reading import clock
 from approvals.services.voting import ANSWERS, may_vote, said_of
 from approvals.telling import hand_over, voters_of
@@ -44,14 +48,14 @@ from features.policy.words import words_of
 from features.problems import BadField
 from features.queries import features_for
 
-CHIPS = ("wrong amount", "not eligible", "ask the customer first", "done already")
-
 
 def request_for(person: Person, request_id: UUID) -> ApprovalRequest:
     """The request, if the person has a role on its feature. Raises Http404."""
     found = (
         ApprovalRequest.objects.filter(pk=request_id, feature__in=features_for(person))
-        .select_related("decision__policy", "decision__feature", "decision__key", "feature")
+        .select_related(
+            "decision__policy", "decision__feature", "decision__key", "decision__proposed_by", "feature"
+        )
         .first()
     )
     if found is None:
@@ -108,6 +112,8 @@ def _page(
         "others": [one for one in voters_of(asked) if one.pk != person.pk],
         "error": error,
         "typed": typed or {},
+        "longest": LONGEST,
+        "grant_words": duration_words(near.action.grant_ttl) if near.action else "",
         **_now(asked, person, now),
     }
     return render(request, "approvals/approval.html", context, status=error.status if error else 200)
@@ -145,6 +151,8 @@ def _now(asked: ApprovalRequest, person: Person, now: datetime) -> dict[str, obj
     )
     seconds = (asked.expires_at - now).total_seconds()
     execution = Execution.objects.filter(decision=asked.decision_id).order_by("-started_at").first()
+    knows = may_know(asked, person)
+    asked_count, answered_count = count_questions(asked)
     undo_seconds = round((undo - now).total_seconds()) if undo else None
     return {
         "stage": stage,
@@ -155,8 +163,11 @@ def _now(asked: ApprovalRequest, person: Person, now: datetime) -> dict[str, obj
             for one in votes
         ),
         "voted": voted,
-        "why_not": why_not,
+        "own": asked.decision.proposed_by_id == person.pk,
+        "why_not": "" if asked.decision.proposed_by_id == person.pk else why_not,
         "may": stage == "pending" and not why_not and not voted,
+        "may_know": knows,
+        "questions": partial(questions_of, asked) if knows else None,
         "undo": undo is not None,
         "undo_seconds": undo_seconds if asked.state != "pending" else None,
         "left": left_words(seconds),
@@ -164,7 +175,7 @@ def _now(asked: ApprovalRequest, person: Person, now: datetime) -> dict[str, obj
         "said": said_of(asked) if asked.state != "pending" else "",
         "execution": execution,
         "mark": f"{stage}-{asked.revision}-{len(votes)}-{sum(one.taken_back_at is not None for one in votes)}"
-        f"-{int(undo is not None)}",
+        f"-{int(undo is not None)}-{asked_count}-{answered_count}",
     }
 
 
@@ -187,6 +198,7 @@ async def approval_wait(request: HttpRequest, request_id: UUID) -> HttpResponseB
             "feature": asked.feature,
             "news": now["mark"] != seen,
             "moved": revision not in ("", str(asked.revision)),
+            "bar": request.GET.get("bar", ""),
             "shown_revision": revision,
             **now,
         }
@@ -221,7 +233,7 @@ def cast_vote(request: HttpRequest, request_id: UUID) -> HttpResponse:
             return JsonResponse({"status": status, "code": code, "detail": str(error)}, status=status)
         if isinstance(error, Http404):
             raise
-        return _again(request, request_id, error)
+        return again(request, request_id, error)
 
 
 def _voted(request: HttpRequest, request_id: UUID) -> HttpResponse:
@@ -233,12 +245,16 @@ def _voted(request: HttpRequest, request_id: UUID) -> HttpResponse:
     revision = _revision(request)
     if answer == "approve" and "by_page" in request.POST:
         _looked(request, asked)
-    chips = ", ".join(one for one in request.POST.getlist("chip") if one in CHIPS)
-    reason = ": ".join(filter(None, [chips, request.POST.get("reason", "").strip()]))
-    done = vote(asked.pk, answer, revision, person, reason, session_mark(request))
+    done = vote(asked.pk, answer, revision, person, reason_of(request), session_mark(request))
     if wants_json(request):
         return JsonResponse({"state": done.request.state, "record": msgspec.to_builtins(done.record)})
     return _seen(request_id)
+
+
+def reason_of(request: HttpRequest) -> str:
+    """Chips and words, as the agent is told."""
+    chips = ", ".join(one for one in request.POST.getlist("chip") if one in CHIPS)
+    return ": ".join(filter(None, [chips, request.POST.get("reason", "").strip()]))
 
 
 def _looked(request: HttpRequest, asked: ApprovalRequest) -> None:
@@ -258,7 +274,7 @@ def _looked(request: HttpRequest, asked: ApprovalRequest) -> None:
         )
 
 
-def _again(request: HttpRequest, request_id: UUID, error: ClearanceError) -> HttpResponse:
+def again(request: HttpRequest, request_id: UUID, error: ClearanceError) -> HttpResponse:
     """The page once more, with what is wrong and with what was typed."""
     asked = request_for(person_of(request), request_id)
     return _page(request, asked, error, {name: str(value) for name, value in request.POST.items()})
@@ -280,7 +296,7 @@ def take_vote_back(request: HttpRequest, request_id: UUID) -> HttpResponse:
     try:
         take_back(asked.pk, person, session_mark(request))
     except ClearanceError as error:
-        return _again(request, request_id, error)
+        return again(request, request_id, error)
     return _seen(request_id)
 
 
@@ -301,7 +317,7 @@ def edit_request(request: HttpRequest, request_id: UUID) -> HttpResponse:
         args = read_edit(proposal.args, request.POST)
         edit(asked.pk, args, revision, person, session_mark(request))
     except ClearanceError as error:
-        return _again(request, request_id, error)
+        return again(request, request_id, error)
     messages.success(request, "Edited: this is a new revision, on which nobody has voted yet.")
     return _seen(request_id)
 
@@ -315,7 +331,7 @@ def hand_request_over(request: HttpRequest, request_id: UUID) -> HttpResponse:
     asked = request_for(person, request_id)
     to = next((one for one in voters_of(asked) if str(one.pk) == request.POST.get("to", "")), None)
     if to is None or to.pk == person.pk:
-        return _again(
+        return again(
             request, request_id, ClearanceError("to", "Choose somebody who may decide it.", field="to")
         )
     with transaction.atomic():

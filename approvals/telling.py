@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from approvals.models import Absence, ApprovalRequest, Execution, Vote
+from approvals.models import Absence, ApprovalRequest, Execution, Question, Vote
 from features.models import Feature, FeatureRole, Person, ToolStop
 from features.outbox import Kind, notify, register_kind
 
@@ -51,7 +52,21 @@ def register() -> None:
         ),
         "approval.expired": Kind(
             lambda feature, facts: f"{facts['action']} of {feature} {facts['state']}",
-            lambda feature, facts: "Nobody decided in time; nothing ran.",
+            lambda feature, facts: (
+                "It was taken back; nothing ran."
+                if facts["state"] == "withdrawn"
+                else "Nobody decided in time; nothing ran."
+            ),
+            _at_request,
+        ),
+        "approval.question": Kind(
+            lambda feature, facts: f"{facts['who']} asks about {facts['action']} of {feature}",
+            lambda feature, facts: f"The time goes on: it expires at {facts['until']} UTC.",
+            _at_request,
+        ),
+        "approval.answer": Kind(
+            lambda feature, facts: f"{facts['who']} answered about {facts['action']} of {feature}",
+            lambda feature, facts: f"It still waits, until {facts['until']} UTC.",
             _at_request,
         ),
         "execution.bad": Kind(
@@ -99,11 +114,11 @@ def _with_deputies(people: Iterable[Person], feature: Feature) -> list[Person]:
     return [*told, *(one.deputy for one in away.select_related("deputy"))]
 
 
-def _say(kind: str, request: ApprovalRequest, people: Iterable[Person], **facts: Any) -> None:
+def _say(kind: str, request: ApprovalRequest, people: Iterable[Person], once: str = "", **facts: Any) -> None:
     notify(
         kind,
         _with_deputies(people, request.feature),
-        once=f"{request.pk} {request.revision}",
+        once=once or f"{request.pk} {request.revision}",
         feature=request.feature,
         request=str(request.pk),
         action=request.action,
@@ -147,15 +162,42 @@ def escalate(request: ApprovalRequest) -> None:
 
 
 def tell_of_vote(request: ApprovalRequest, vote: Vote) -> None:
-    """The others who were asked need not look any more."""
+    """The others who were asked need not look any more; who proposed it hears."""
     if request.state != "pending":
         others = [person for person in voters_of(request) if person.pk != vote.person_id]
-        _say("approval.decided", request, others, state=request.state, who=str(vote.person))
+        told = [*others, *_proposer(request)]
+        _say("approval.decided", request, told, state=request.state, who=str(vote.person))
 
 
 def tell_of_end(request: ApprovalRequest) -> None:
     """Nobody decided in time, or it can be decided no more."""
-    _say("approval.expired", request, voters_of(request), state=request.state)
+    _say("approval.expired", request, [*voters_of(request), *_proposer(request)], state=request.state)
+
+
+def _proposer(request: ApprovalRequest) -> list[Person]:
+    by = request.decision.proposed_by
+    return [by] if by is not None and by.is_active else []
+
+
+def tell_of_question(request: ApprovalRequest, question: Question) -> None:
+    """Whoever may know the answer: who may decide, the leads, and those who proposed it."""
+    rows = FeatureRole.objects.filter(content_object=request.feature_id, user__is_active=True).filter(
+        Q(permission__codename__in=[f"role_{request.role}", "role_lead"]) | Q(user__in=request.proposers)
+    )
+    told = {row.user.pk: row.user for row in rows.select_related("user") if row.user.pk != question.person_id}
+    _say("approval.question", request, told.values(), once=str(question.pk), who=str(question.person))
+
+
+def tell_of_answer(request: ApprovalRequest, question: Question) -> None:
+    """Who asked."""
+    if question.answered_by_id != question.person_id:
+        _say(
+            "approval.answer",
+            request,
+            [question.person],
+            once=str(question.pk),
+            who=str(question.answered_by),
+        )
 
 
 def tell_of_outcome(execution: Execution) -> None:

@@ -4,10 +4,13 @@ from django.urls import path
 
 from approvals import (
     decision_views,
+    draft_views,
     history_views,
     inbox_views,
     policy_views,
     privilege_page,
+    question_views,
+    rejecting_views,
     request_views,
     stop_views,
 )
@@ -28,6 +31,13 @@ urlpatterns = [
     path("approvals/<uuid:request_id>/take-back", request_views.take_vote_back, name="take_back"),
     path("approvals/<uuid:request_id>/edit", request_views.edit_request, name="edit_request"),
     path("approvals/<uuid:request_id>/hand-over", request_views.hand_request_over, name="hand_over"),
+    path("approvals/reject", rejecting_views.reject_several, name="reject_several"),
+    path("approvals/<uuid:request_id>/ask", question_views.ask, name="ask_question"),
+    path("approvals/questions/<uuid:question_id>/answer", question_views.answer, name="answer_question"),
+    path("approvals/drafts/", draft_views.drafts, name="drafts"),
+    path("features/<slug:slug>/approvals/drafts/", draft_views.drafts, name="feature_drafts"),
+    path("decisions/<uuid:decision_id>/propose", draft_views.propose, name="propose"),
+    path("approvals/<uuid:request_id>/withdraw", draft_views.withdraw, name="withdraw_own"),
     path("decisions/<uuid:decision_id>/", decision_views.decision, name="decision"),
     path("features/<slug:slug>/decisions/", decision_views.decisions, name="decisions"),
     path("executions/<uuid:execution_id>/", decision_views.execution, name="execution"),

@@ -136,6 +136,7 @@ class DecisionMade(Payload, frozen=True):
     request: str | None
     grant: str | None
     proposers: list[str] = []  # people who must not vote on the request: their IDs
+    draft: str | None = None  # the decision that was kept as a draft, where a person proposed it
 
 
 class RequestEdited(Payload, frozen=True):
@@ -161,6 +162,17 @@ class VoteCast(Payload, frozen=True):
 class VoteTakenBack(Payload, frozen=True):
     revision: int
     grant: str | None  # which it made worthless
+
+
+class QuestionAsked(Payload, frozen=True):
+    question: str  # our own ID of it, where it is kept
+    revision: int
+    text: str  # a salted commitment
+
+
+class QuestionAnswered(Payload, frozen=True):
+    question: str
+    text: str  # a salted commitment
 
 
 class StateReached(Payload, frozen=True):
@@ -273,6 +285,8 @@ ACTIONS: dict[str, type[Payload]] = {
     "decision.made": DecisionMade,
     "request.edited": RequestEdited,
     "request.ended": RequestEnded,
+    "question.asked": QuestionAsked,
+    "question.answered": QuestionAnswered,
     "vote.cast": VoteCast,
     "vote.taken_back": VoteTakenBack,
     "grant.ended": StateReached,

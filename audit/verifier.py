@@ -218,6 +218,9 @@ class Meaning:
         self.broken: Broken | None = None
         self.unknown = 0
         self._decisions: dict[str, _Decision] = {}
+        self._drafts: dict[
+            str, bool
+        ] = {}  # decision that was kept as a draft -> whether a person proposed it
         self._asked: dict[str, str] = {}  # request -> decision
         self._grants: dict[str, _Grant] = {}
         self._stops: dict[str, str] = {}  # stop in force -> feature; empty: everything
@@ -245,14 +248,38 @@ class Meaning:
         feature = record["feature"]
         self._epochs[feature] = max(said["epoch"], self._epochs.get(feature, 0))
         if answer == "deny":
+            if said.get("codes") == ["draft"]:
+                self._drafts[record["subject"]] = False
             return
         proposers = frozenset(said.get("proposers") or ())
+        self._of_draft(must, record, said.get("draft"), answer, proposers)
         self._decisions[record["subject"]] = _Decision(feature, said["epoch"], proposers)
         if said["grant"] is not None:
             self._give(must, said["grant"], record["subject"])
         if said["request"] is not None:
             must(said["request"] not in self._asked, "the request was made already")
             self._asked[said["request"]] = record["subject"]
+
+    def _of_draft(
+        self,
+        must: _Must,
+        record: Mapping[str, Any],
+        draft: str | None,
+        answer: str,
+        proposers: frozenset[str],
+    ) -> None:
+        """A person proposes what was kept as a draft, once, and is one of its proposers."""
+        must(
+            (draft is None) == (record["actor_kind"] != "person"),
+            "a person proposes a draft and nothing else",
+        )
+        if draft is None:
+            return
+        must(answer == "needs_approval", "what a person proposed needs another's approval")
+        must(record["actor"] in proposers, "who proposed it is not among its proposers")
+        must(draft in self._drafts or not self.whole, "it is of no draft")
+        must(not self._drafts.get(draft, False), "the draft was proposed already")
+        self._drafts[draft] = True
 
     def vote_cast(self, record: Mapping[str, Any], said: Mapping[str, Any]) -> None:
         must, who = _Must(record), record["actor"]

@@ -5,8 +5,10 @@ the voters' role rows, budgets by their order, the record's head. What was waite
 time is clock_timestamp(): both were seen to accept an expired grant otherwise.
 """
 
+from approvals.services.asking import answer_question, ask_question
 from approvals.services.deciding import Ask, Decided, as_it_stands, decide, decided
-from approvals.services.ending import expire_due, withdraw
+from approvals.services.drafting import propose_draft
+from approvals.services.ending import expire_due, withdraw, withdraw_own
 from approvals.services.executing import Started, execute, report, settle
 from approvals.services.stopping import Killed, finish_stops, kill, restore
 from approvals.services.voting import edit, take_back, vote
@@ -16,7 +18,9 @@ __all__ = [
     "Decided",
     "Killed",
     "Started",
+    "answer_question",
     "as_it_stands",
+    "ask_question",
     "decide",
     "decided",
     "edit",
@@ -24,10 +28,12 @@ __all__ = [
     "expire_due",
     "finish_stops",
     "kill",
+    "propose_draft",
     "report",
     "restore",
     "settle",
     "take_back",
     "vote",
     "withdraw",
+    "withdraw_own",
 ]

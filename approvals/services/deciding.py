@@ -124,19 +124,17 @@ def as_it_stands(decision: Decision) -> Decided:
 def _decided(key: ApiKey, ask: Ask) -> Decided:
     facts = facts_of(key.feature_id, ask.proposal.action)
     policy = policy_of(facts.policy) if facts.policy else None
-    decision = _decision(key, ask, facts, policy)
-    judged = _judge(decision, ask.proposal, facts, policy)
-    decision.answer = judged.answer
-    decision.reasons = msgspec.to_builtins(judged.reasons)
-    if judged.prepared and judged.prepared.costs:
-        decision.cost = judged.prepared.costs[0].amount
+    decision = new_decision(key, ask, facts)
+    judged = judge(decision, ask.proposal, facts, policy)
     if ask.dry_run:
         transaction.set_rollback(True)
         return Decided(decision, None, None, facts)
-    return Decided(decision, *_write(decision, ask.proposal, judged, facts, policy), facts)
+    by = Actor("key", str(decision.key_id))
+    return Decided(decision, *write(decision, ask.proposal, judged, facts, policy, by), facts)
 
 
-def _decision(key: ApiKey, ask: Ask, facts: Facts, policy: PolicyDocument | None) -> Decision:
+def new_decision(key: ApiKey, ask: Ask, facts: Facts) -> Decision:
+    """A decision that is not judged yet, and not in the database."""
     return Decision(
         id=new_id(),
         feature_id=key.feature_id,
@@ -161,12 +159,23 @@ def subject_mark(feature_id: UUID, action: str, subject: str | None, digest: byt
     return mark(feature_id, f"{action} {kind}", value)
 
 
-def _judge(decision: Decision, proposal: Proposal, facts: Facts, policy: PolicyDocument | None) -> Judged:
+def judge(decision: Decision, proposal: Proposal, facts: Facts, policy: PolicyDocument | None) -> Judged:
+    """The answer, which the decision says from here on; what it keeps of budgets is kept in this transaction."""
+    judged = _judged(decision, proposal, facts, policy)
+    decision.answer = judged.answer
+    decision.reasons = msgspec.to_builtins(judged.reasons)
+    decision.is_draft = [one.code for one in judged.reasons] == ["draft"] and judged.answer == "deny"
+    if judged.prepared and judged.prepared.costs:
+        decision.cost = judged.prepared.costs[0].amount
+    return judged
+
+
+def _judged(decision: Decision, proposal: Proposal, facts: Facts, policy: PolicyDocument | None) -> Judged:
     if facts.stop is not None:
         return Judged("deny", (Reason("killed", "The tools of this feature are switched off."),))
     if policy is None:
         return Judged("deny", (_NOTHING,))
-    prepared = prepare(policy, proposal.action, proposal.args, proposal.context)
+    prepared = prepare(policy, proposal.action, proposal.args, proposal.context, by_person=decision.by_person)
     if isinstance(prepared, Refusal):
         return Judged("deny", prepared.reasons)
     decision.subject_mark = subject_mark(
@@ -269,9 +278,15 @@ def _put_once(decision: Decision, once: bytes) -> bool:
         return bool(cursor.rowcount)
 
 
-def _write(
-    decision: Decision, proposal: Proposal, judged: Judged, facts: Facts, policy: PolicyDocument | None
+def write(
+    decision: Decision,
+    proposal: Proposal,
+    judged: Judged,
+    facts: Facts,
+    policy: PolicyDocument | None,
+    by: Actor,
 ) -> tuple[ApprovalRequest | None, Grant | None]:
+    """Keep what was decided with what hangs on it, and record it."""
     decision.salt = secrets.token_bytes(16)
     decision.sealed = seal_proposal(proposal, decision.pk)
     decision.save(force_insert=True)
@@ -291,7 +306,7 @@ def _write(
             decision.feature_id, decision.pk, bytes(decision.trace_id), judged.answer, decision.created_at
         )
     append(
-        Actor("key", str(decision.key_id)),
+        by,
         "decision.made",
         feature=str(decision.feature_id),
         subject=("decision", str(decision.pk)),
@@ -303,6 +318,7 @@ def _write(
         request=str(request.pk) if request else None,
         grant=str(grant.pk) if grant else None,
         proposers=[str(one) for one in request.proposers] if request else [],
+        draft=str(decision.draft_id) if decision.draft_id else None,
     )
     return request, grant
 
@@ -333,6 +349,7 @@ def make_grant(
 def _request(decision: Decision, prepared: Prepared, now: datetime) -> ApprovalRequest:
     action = prepared.action
     makers = ApiKey.objects.filter(lineage=decision.lineage, created_by__isnull=False)
+    proposers = {*makers.values_list("created_by", flat=True), decision.proposed_by_id} - {None}
     return ApprovalRequest.objects.create(
         decision=decision,
         feature_id=decision.feature_id,
@@ -340,7 +357,7 @@ def _request(decision: Decision, prepared: Prepared, now: datetime) -> ApprovalR
         role=action.approvers,
         quorum=action.quorum,
         irreversible=action.effect == "irreversible",
-        proposers=sorted(set(makers.values_list("created_by", flat=True)), key=str),
+        proposers=sorted(proposers, key=str),
         created_at=now,
         expires_at=now + timedelta(seconds=seconds(action.ttl)),
     )

@@ -11,8 +11,9 @@ from approvals.services.budgets import give_back
 from approvals.services.reading import clock
 from approvals.telling import tell_of_end
 from audit.services import Actor, append
+from features.acting import actor_of
 from features.errors import ConflictError, NotFoundError
-from features.models import ApiKey, Gate
+from features.models import ApiKey, Gate, Person
 
 _SYSTEM = Actor("system", "approvals")
 _BATCH = 200
@@ -49,6 +50,8 @@ def withdraw(key: ApiKey, decision_id: UUID) -> Decision:
     decision = Decision.objects.filter(pk=decision_id, lineage=key.lineage).first()
     if decision is None:
         raise NotFoundError("not_found", "No decision of this key has this ID.")
+    if decision.by_person:
+        raise ConflictError("not_pending", "A person proposed this; only they take it back.")
     request = ApprovalRequest.objects.select_for_update().filter(decision=decision).first()
     if request is None or request.state not in ("pending", "withdrawn"):
         raise ConflictError(
@@ -57,11 +60,30 @@ def withdraw(key: ApiKey, decision_id: UUID) -> Decision:
             "A permission that nobody collects expires by itself.",
         )
     if request.state == "pending":
-        now = clock()
-        move_request(request, "expired" if now >= request.expires_at else "withdrawn", now)
-        release(decision)
-        _record(request, Actor("key", str(key.pk)))
+        _withdraw(request, decision, Actor("key", str(key.pk)))
     return decision
+
+
+@transaction.atomic
+def withdraw_own(request_id: UUID, by: Person, session: str = "") -> ApprovalRequest:
+    """A person takes back what they proposed; again: no change. Raises ConflictError when people have decided."""
+    list(ApprovalRequest.objects.select_for_update().filter(pk=request_id).values_list("pk"))
+    request = ApprovalRequest.objects.select_related("decision", "feature").get(pk=request_id)
+    if request.decision.proposed_by_id != by.pk:
+        raise ConflictError("not_yours", "Somebody else proposed this.")
+    if request.state not in ("pending", "withdrawn"):
+        raise ConflictError("not_pending", f"It is {request.state} already.")
+    if request.state == "pending":
+        _withdraw(request, request.decision, actor_of(by, session))
+        tell_of_end(request)
+    return request
+
+
+def _withdraw(request: ApprovalRequest, decision: Decision, by: Actor) -> None:
+    now = clock()
+    move_request(request, "expired" if now >= request.expires_at else "withdrawn", now)
+    release(decision)
+    _record(request, by)
 
 
 def _record(request: ApprovalRequest, by: Actor = _SYSTEM) -> None:
@@ -79,8 +101,9 @@ def end_if_over(decision_id: UUID) -> bool:
     """End a decision's request or grant that time or epoch has ended already; whether something was. In the caller's
     transaction, before it locks budgets.
     """
+    # The request's row alone: the decision's may be held by who makes a new revision of it.
     request = (
-        ApprovalRequest.objects.select_for_update()
+        ApprovalRequest.objects.select_for_update(of=("self",))
         .filter(decision=decision_id)
         .select_related("decision")
         .first()

@@ -24,6 +24,9 @@ WITH due AS (
     ORDER BY d.created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ), results AS (
     UPDATE approvals_execution SET result = NULL FROM due WHERE decision_id = due.id AND result IS NOT NULL
+), questions AS (
+    UPDATE approvals_question SET sealed = NULL, salt = NULL, answer_sealed = NULL, answer_salt = NULL
+    FROM due JOIN approvals_approvalrequest r ON r.decision_id = due.id WHERE request_id = r.id
 )
 UPDATE approvals_decision SET sealed = NULL, salt = NULL FROM due WHERE approvals_decision.id = due.id
 """

@@ -5,13 +5,12 @@ from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
-import rfc8785
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from approvals.judging import Prepared, Refusal, prepare
 from approvals.models import ApprovalRequest, BudgetKept, Decision, Grant, OnceUse, Vote
-from approvals.proposal import Proposal, canonical_object, open_proposal, seal_proposal
+from approvals.proposal import Proposal, canonical_object, differences, open_proposal, seal_proposal
 from approvals.services.budgets import Exhausted, give_back, keep
 from approvals.services.deciding import commitment_of, make_grant, subject_mark
 from approvals.services.ending import move_grant, move_request, release
@@ -23,7 +22,7 @@ from features.errors import ClearanceError, ConflictError
 from features.gate import hold_gate
 from features.marks import args_mark, mark
 from features.models import FeatureRole, Person
-from features.policy import policy_of
+from features.policy import PolicyDocument, policy_of
 from features.rules import paths_of
 from traces.facts import keep_participant
 
@@ -103,6 +102,8 @@ def may_vote(request: ApprovalRequest, person: Person, *, lock: bool = False) ->
     if not person.is_active:
         return "This account is switched off."
     if str(person.pk) in {str(one) for one in request.proposers}:
+        if request.decision.proposed_by_id == person.pk:
+            return "You proposed this: somebody else has to decide."
         return "You made the key that proposes this, or hold it: somebody else has to decide."
     if request.editor_id == person.pk:
         return "You edited this: somebody else has to decide."
@@ -188,10 +189,14 @@ def _prepared(request: ApprovalRequest) -> Prepared:
         raise ClearanceError(
             "unavailable", "What was proposed cannot be read any more; it cannot be approved."
         )
-    prepared = prepare(policy_of(decision.policy_id), decision.action, proposal.args, proposal.context)
+    prepared = _judged_again(decision, policy_of(decision.policy_id), proposal)
     if isinstance(prepared, Refusal):
         raise ClearanceError("unavailable", prepared.reasons[0].detail)
     return prepared
+
+
+def _judged_again(decision: Decision, policy: PolicyDocument, proposal: Proposal) -> Prepared | Refusal:
+    return prepare(policy, decision.action, proposal.args, proposal.context, by_person=decision.by_person)
 
 
 @transaction.atomic
@@ -246,19 +251,13 @@ def edit(
     args = canonical_object(args)
     if args == before.args:
         raise ClearanceError("same", "Nothing was changed.", field="args")
-    prepared = prepare(policy, decision.action, args, before.context)
+    after = before.edited_to(args)
+    prepared = _judged_again(decision, policy, after)
     if isinstance(prepared, Refusal):
         first = prepared.reasons[0]
         raise ClearanceError(first.code, first.detail, field="args")
-    old = prepare(policy, decision.action, before.args, before.context)
+    old = _judged_again(decision, policy, before)
     tighter = isinstance(old, Prepared) and _is_tighter(old, prepared)
-    after = Proposal(
-        decision.action,
-        args,
-        before.context,
-        before.claim,
-        [*before.edited, *_differences(before.args, args)],
-    )
     decision.revision += 1
     decision.digest = after.digest
     decision.args_mark = args_mark(decision.feature_id, decision.action, args)
@@ -327,23 +326,10 @@ def _is_tighter(old: Prepared, new: Prepared) -> bool:
     if not any(after.amount < before.amount for before, after in pairs):
         return False
     counted = [budget.cost for budget in new.action.budget if budget.cost]
-    changed = {one["path"] for one in _differences(old.args, new.args)}
+    changed = {one["path"] for one in differences(old.args, new.args)}
     return all(any(_reads(cost, path) for cost in counted) for path in changed)
 
 
 def _reads(expression: str, path: str) -> bool:
     """Whether an expression reads a path such as `amount`."""
     return f"args.{path}" in paths_of(expression)
-
-
-def _differences(before: Any, after: Any, path: str = "") -> list[dict[str, Any]]:
-    """[{path, from, to}] of the values that differ, by object keys; a list differs as a whole."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        found = []
-        for key in dict.fromkeys([*before, *after]):
-            inner = f"{path}.{key}" if path else key
-            found += _differences(before.get(key), after.get(key), inner)
-        return found
-    if rfc8785.dumps(before) == rfc8785.dumps(after):
-        return []
-    return [{"path": path, "from": before, "to": after}]

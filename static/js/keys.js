@@ -46,7 +46,14 @@ function press(key) {
   return one;
 }
 
-const ACTIONS = { "/": focusFind, "?": showHelp, j: () => move(1), k: () => move(-1) };
+// The line that has the focus is chosen, or no more.
+function choose() {
+  const box = document.activeElement.closest("tr")?.querySelector("[name=choose]");
+  box?.click();
+  return box;
+}
+
+const ACTIONS = { "/": focusFind, "?": showHelp, x: choose, j: () => move(1), k: () => move(-1) };
 
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey) return;

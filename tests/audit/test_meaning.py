@@ -54,6 +54,14 @@ def ran(e: str = E, **more: Any) -> Json:
     return said("execution.started", e, **{"decision": D, "grant": G, "epoch": 1, "revision": 1, **more})
 
 
+def drafted(d: str = "draft") -> Json:
+    return decided("deny", d, codes=["draft"])
+
+
+def proposed(draft: str = "draft", actor: str = "pia", **more: Any) -> Json:
+    return {**decided(draft=draft, **more), "actor": actor, "actor_kind": "person"}
+
+
 def taken_back(actor: str = "ada", grant: str | None = G) -> Json:
     return said("vote.taken_back", R, actor, revision=1, grant=grant)
 
@@ -90,6 +98,7 @@ FINE: list[list[Json]] = [
     [decided("allow"), stopped(), said("grant.ended", G, state="revoked")],
     [stopped(), said("tools.restored", S, scope="feature"), decided("allow", epoch=3), ran(epoch=3)],
     [stopped(feature="other"), decided("allow"), ran()],
+    [drafted(), proposed(), voted(), ran()],
     # Under way when the tools went off: handed out while the stop was drained.
     [said_at(decided("allow"), 60), said_at(ran(), 62), stopped(at=64, off=61)],
 ]
@@ -109,6 +118,14 @@ WRONG: list[tuple[list[Json], int, str]] = [
     ([decided(), voted(vote="reject", state="approved"), ran()], 2, "a rejection left it approved"),
     ([decided(), voted(vote="reject", state="rejected", grant=None), voted("bob")], 3, "rejected already"),
     ([decided(), voted("pia")], 2, "one of its proposers"),
+    ([drafted(), proposed(), voted("pia")], 3, "one of its proposers"),
+    ([drafted(), proposed(actor="ada")], 2, "not among its proposers"),
+    ([drafted(), proposed(answer="allow", request=None, grant=G)], 2, "another's approval"),
+    ([proposed()], 1, "of no draft"),
+    ([decided("deny", "draft", codes=["budget"]), proposed()], 2, "of no draft"),
+    ([drafted(), proposed(), proposed(d="d2", request="r2")], 3, "proposed already"),
+    ([drafted(), decided(draft="draft")], 2, "proposes a draft and nothing else"),
+    ([{**decided(), "actor_kind": "person"}], 1, "proposes a draft and nothing else"),
     ([decided(), edited(), voted("ada", revision=2)], 3, "wrote this revision"),
     ([decided(), edited(), voted("bob", revision=1)], 3, "revision 1"),
     ([decided(), voted(quorum=2, state="pending", grant=None), edited("eva"), voted("bob", quorum=2, revision=2)],

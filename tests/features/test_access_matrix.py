@@ -86,6 +86,13 @@ MATRIX: dict[str, dict[str, dict[str, int]]] = {
     "restore": {"POST": {**everybody(FORBIDDEN), "administrator": ABSENT}},
     "approvals/<uuid:request_id>/vote": {"POST": roles_only(400)},
     "decisions/<uuid:decision_id>/": {"GET": roles_only()},
+    "approvals/<uuid:request_id>/ask": {"POST": roles_only(400)},
+    "approvals/questions/<uuid:question_id>/answer": {"POST": everybody(ABSENT)},  # there is none
+    "approvals/reject": {"POST": everybody(400)},
+    "approvals/drafts/": {"GET": everybody(OK)},
+    "features/<slug:slug>/approvals/drafts/": {"GET": roles_only()},
+    "decisions/<uuid:decision_id>/propose": {"POST": roles_only(409)},  # it is no draft
+    "approvals/<uuid:request_id>/withdraw": {"POST": roles_only(409)},  # it is none of theirs
     # The tools of the scene are stopped: to stop them again is no error, to restore them wants a reason.
     "features/<slug:slug>/kill": {"POST": {**roles_only(FORBIDDEN), "lead": FOUND, "on_call": FOUND}},
     "features/<slug:slug>/restore": {"POST": {**roles_only(FORBIDDEN), "lead": 400, "on_call": 400}},
@@ -265,6 +272,7 @@ class Scene:
             .replace("<uuid:decision_id>", str(self.decision.pk))
             .replace("<uuid:request_id>", str(self.decision.request.pk))
             .replace("<uuid:execution_id>", str(UUID(int=7)))
+            .replace("<uuid:question_id>", str(UUID(int=7)))
             .replace("<uuid:proposal>", str(UUID(int=7)))
             .replace("<int:pk>", "1")
             .replace("<int:number>", str(self.others_record))
