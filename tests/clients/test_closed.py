@@ -296,6 +296,22 @@ def test_waiting_goes_on_over_a_restart() -> None:
         assert client.wait(client.decide("refund", ARGS, idempotency_key="one")).state == "approved"
 
 
+@pytest.mark.parametrize("changes", [{"draft": None}, {"draft": "d-9"}, {"id": "d-9", "draft": "d-1"}])
+def test_a_proposal_that_does_not_name_its_draft_is_no_answer(changes: dict[str, Any]) -> None:
+    draft = decision(decision="deny", state="denied", proposed="d-2")
+    made = decision(decision="needs_approval", state="approved", **{"id": "d-2", **changes})
+
+    def answering(asked: Asked) -> Say:
+        if asked.method == "POST":
+            return Say(403, draft)
+        return Say(200, draft if asked.path.endswith("/d-1") else made)
+
+    with hostile(answering) as server, Clearance(server.url, KEY) as client:
+        found = client.decide("refund", ARGS, idempotency_key="one")
+        with pytest.raises(Untrusted):
+            client.proposed(found)
+
+
 def test_an_answer_about_another_decision_or_an_older_revision_is_no_answer() -> None:
     first = decision(decision="needs_approval", state="pending", revision=2)
     for changes in ({"id": "d-2", "revision": 2}, {"revision": 1}):

@@ -8,6 +8,7 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
+from approvals.services import propose_draft
 from approvals.services.voting import edit
 from clearance import (
     AlreadyRun,
@@ -28,6 +29,7 @@ from clearance import (
     key_of,
     verify_receipt,
 )
+from tests.approvals.support import make_person
 from tests.clients.support import LARGE, SMALL, Side
 from tests.support import Stack, run_alone
 
@@ -190,6 +192,26 @@ def test_a_denial_says_codes_and_not_limits(side: Side) -> None:
         assert raised.value.code == code
         assert "50" not in raised.value.message
     assert side.executions() == []
+
+
+def test_a_draft_runs_when_a_person_made_it_their_own_and_another_approved(stack: Stack) -> None:
+    side = Side(stack, tier="draft")
+    draft = side.client.decide("refund", SMALL, idempotency_key=KEY)
+    assert (draft.state, sorted(draft.codes)) == ("denied", ["draft"])
+    assert side.client.proposed(draft) is None
+    changed = {**SMALL, "amount": "11.00"}
+    propose_draft(side.decisions()[0].pk, changed, make_person(side.slug))
+    found = side.client.proposed(draft)
+    assert found is not None
+    assert (found.pending, found.draft, found.edited) == (True, draft.id, (Edit("amount", "12.00", "11.00"),))
+    with pytest.raises(Denied):
+        side.client.execute(draft)
+    with side.meanwhile(side.vote):
+        found = side.client.wait(found)
+    execution = side.client.execute(found)
+    assert execution.args == changed
+    side.client.report(execution, "succeeded")
+    assert side.executions() == ["refund succeeded"]
 
 
 def test_a_dry_run_permits_nothing(side: Side) -> None:

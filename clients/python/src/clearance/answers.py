@@ -60,6 +60,8 @@ class Decision:
     edited: tuple[Edit, ...]
     see: str | None
     dry_run: bool = False
+    draft: str | None = None  # the draft that a person proposed as their own request: this is it
+    proposed: str | None = None  # the decision that a person made of this draft
     ends: float | None = field(default=None, repr=False, compare=False)  # of time.monotonic()
 
     @property
@@ -142,6 +144,8 @@ def read_decision(
         edited=edited,
         see=_text_or_none(body, "see"),
         dry_run=dry_run,
+        draft=_text_or_none(body, "draft"),
+        proposed=_text_or_none(body, "proposed"),
         ends=None if expires_at is None else time.monotonic() + _left(expires_at, date),
     )
 

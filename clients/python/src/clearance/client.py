@@ -119,6 +119,10 @@ class Clearance:
         """Say how the run ended: `unknown` where nobody can tell, such as a payment that timed out."""
         self._drive(flows.report(execution, status, result))
 
+    def proposed(self, decision: Decision) -> Decision | None:
+        """What a person proposed of this draft as their own request, to `wait` for and `execute`; None: nobody has."""
+        return self._drive(flows.proposed(decision))
+
     def withdraw(self, decision: Decision) -> Decision:
         """Take a pending request back."""
         return self._drive(flows.withdraw(decision))
@@ -204,6 +208,9 @@ class AsyncClearance:
 
     async def report(self, execution: Execution, status: Outcome, result: object = None) -> None:
         await self._drive(flows.report(execution, status, result))
+
+    async def proposed(self, decision: Decision) -> Decision | None:
+        return await self._drive(flows.proposed(decision))
 
     async def withdraw(self, decision: Decision) -> Decision:
         return await self._drive(flows.withdraw(decision))

@@ -183,6 +183,30 @@ def report(execution: Execution, status: Outcome, result: object) -> Flow[None]:
         _raise(reply)
 
 
+def proposed(decision: Decision) -> Flow[Decision | None]:
+    """What a person proposed of a draft. Raises Untrusted where the two do not name each other."""
+    reply = yield from _answer(Send("GET", _path(decision, "")), decision=decision)
+    if reply.status_code != 200:
+        _raise(reply, decision)
+    draft = _again(decision, reply)
+    if draft.proposed is None:
+        return None
+    path = f"/api/v1/decisions/{quote(draft.proposed, safe='')}"
+    reply = yield from _answer(Send("GET", path), decision=draft)
+    if reply.status_code != 200:
+        _raise(reply, draft)
+    found = read_decision(
+        _object(reply),
+        action=draft.action,
+        args=draft.args,
+        dry_run=False,
+        date=reply.headers.get("Date"),
+    )
+    if found.id != draft.proposed or found.draft != draft.id:
+        raise Untrusted("the server answered about another draft", decision=draft)
+    return found
+
+
 def withdraw(decision: Decision) -> Flow[Decision]:
     """Take the request back."""
     reply = yield from _answer(Send("POST", _path(decision, "/withdraw"), b"{}"), decision=decision)
