@@ -15,7 +15,8 @@ from features.errors import ClearanceError, ConflictError
 from features.models import Notice, Person
 from features.services import create_key
 from tests.approvals.support import Agent, apply, cast, make_agent, make_person, refund
-from tests.approvals.test_races import ROUNDS, race, won
+from tests.approvals.test_races import ROUNDS
+from tests.racing import race, won
 from tests.support import Browser, Client, Stack
 
 

@@ -12,7 +12,8 @@ from approvals.services.erasing import erase_old
 from features.errors import ClearanceError
 from features.models import Notice, Person
 from tests.approvals.support import Agent, cast, make_agent, make_person, refund
-from tests.approvals.test_races import ROUNDS, race, won
+from tests.approvals.test_races import ROUNDS
+from tests.racing import race, won
 from tests.support import Browser, Stack
 
 

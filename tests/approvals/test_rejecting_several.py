@@ -11,7 +11,7 @@ from approvals.models import ApprovalRequest, Grant, Vote
 from approvals.services import edit
 from features.models import Person
 from tests.approvals.support import Agent, cast, make_agent, make_person, refund
-from tests.approvals.test_races import race
+from tests.racing import race
 from tests.support import Browser, Stack
 
 PATH = "/approvals/reject"
