@@ -8,6 +8,8 @@ from django.http import HttpRequest
 from approvals.models import ApprovalRequest, Decision
 from approvals.queries import count_pending, decision_state
 from approvals.services.reading import clock
+from approvals.services.standing import readiness
+from features.health import register_detail
 from features.models import Feature, Person
 from features.queries import features_for
 from features.registry import (
@@ -30,6 +32,7 @@ def register() -> None:
     register_nav(NavItem("feature", "Approvals", "feature_approvals", 200, _count))
     register_nav(NavItem("feature", "Decisions", "decisions", 210))
     register_trace_panel(TracePanel("decisions", 50, "approvals/trace_decisions.html", _of_trace))
+    register_detail("record", readiness)
     register_overview_panel(OverviewPanel("decisions", 300, "approvals/overview.html", _overview))
 
 

@@ -6,6 +6,7 @@ from approvals.services.ending import expire_due
 from approvals.services.erasing import erase_old
 from approvals.services.executing import overdue
 from approvals.services.reminding import remind_due
+from approvals.services.standing import check_record
 from approvals.services.stopping import finish_stops
 
 
@@ -22,3 +23,9 @@ def sweep() -> None:
 def erase() -> None:
     """Erase what was proposed longer ago than it is kept."""
     erase_old()
+
+
+@shared_task(name="approvals.standing", ignore_result=True)
+def standing() -> None:
+    """Compare the record with what is kept outside: a database may be set back under a running product."""
+    check_record(at_start=False)

@@ -217,24 +217,30 @@ def tell_of_outcome(execution: Execution) -> None:
 
 
 def _everybody(stop: ToolStop) -> list[Person]:
+    """Who has a role there; of a stop of everything, administrators too."""
     rows = FeatureRole.objects.filter(user__is_active=True).select_related("user")
     if stop.feature_id:
         rows = rows.filter(content_object=stop.feature_id)
-    return list({row.user.pk: row.user for row in rows}.values())
+    told = {row.user.pk: row.user for row in rows}
+    if not stop.feature_id:  # they alone switch everything on again
+        told |= {one.pk: one for one in Person.objects.filter(is_administrator=True, is_active=True)}
+    return list(told.values())
 
 
 def tell_of_stop(stop: ToolStop, out: int) -> None:
-    """Everybody with a role. The worker is not woken: its broker may be what is broken, and its sweep delivers."""
+    """Everybody whom it concerns; of a new cause again. The worker is not woken: its broker may be what is broken, and
+    its sweep delivers.
+    """
     notify(
         "tools.stopped",
         _everybody(stop),
-        once=str(stop.pk),
+        once=" ".join([str(stop.pk), stop.cause, str(stop.cause_facts.get("outside", ""))]).strip(),
         wake=False,
         feature=stop.feature,
         what=stop.action or "all tools",
-        who=str(stop.stopped_by or stop.stopped_by_key or "the operator"),
+        who=str(stop.stopped_by or stop.stopped_by_key or ("the console" if stop.cause else "the operator")),
         out=out,
-        reason=stop.reason,
+        reason=stop.doubt or stop.reason,
     )
 
 

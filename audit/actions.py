@@ -192,6 +192,13 @@ class ToolsStopped(Payload, frozen=True):
     in_flight: int
 
 
+class RecordDoubted(Payload, frozen=True):
+    why: str  # record_behind, record_differs, outside_unread
+    record: int  # the newest record's number
+    outside: int  # the largest checkpoint that is kept outside
+    strays: int  # checkpoints there that are not of this record, and were not known
+
+
 class ToolsRestored(Payload, frozen=True):
     scope: str
 
@@ -298,6 +305,7 @@ ACTIONS: dict[str, type[Payload]] = {
     "absence.ended": Empty,
     "tools.stopped": ToolsStopped,
     "tools.restored": ToolsRestored,
+    "record.doubted": RecordDoubted,
     "decisions.erased": DecisionsErased,
     "rubric.published": RubricPublished,
     "sample.drawn": SampleDrawn,

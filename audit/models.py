@@ -33,3 +33,27 @@ class Verification(models.Model):
     up_to = models.BigIntegerField()
     bad_number = models.BigIntegerField(null=True)
     why = models.CharField(max_length=300, blank=True)
+
+
+class Comparison(models.Model):
+    """The newest comparing of the record with what one sink keeps."""
+
+    sink = models.CharField(max_length=300, unique=True)
+    at = models.DateTimeField(null=True, help_text="When it was read; null: never.")
+    size = models.BigIntegerField(default=0, help_text="The largest checkpoint there that is of this record.")
+    root = models.CharField(max_length=64, blank=True, help_text="That one's root, hexadecimal.")
+    error = models.CharField(max_length=200, blank=True, help_text="Why it could not be read the last time.")
+
+
+class StrayCheckpoint(models.Model):
+    """A checkpoint that is kept outside and is not of this record. It stopped the tools once."""
+
+    sink = models.CharField(max_length=300)
+    size = models.BigIntegerField()
+    mark = models.CharField(max_length=300, help_text="What tells it from others over as many records.")
+    found_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["sink", "size", "mark"], name="stray_checkpoint_once")
+        ]

@@ -186,3 +186,13 @@ def newest_number() -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT number FROM audit.head")
         return int(cursor.fetchone()[0])
+
+
+def last_record() -> int:
+    """The number of the newest record that is really there, archived ones counted; 0 for none."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT least((SELECT number FROM audit.head), greatest((SELECT max(number) FROM audit.record), "
+            "(SELECT max(size) FROM audit.archived), 0))"
+        )
+        return int(cursor.fetchone()[0])

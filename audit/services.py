@@ -33,6 +33,7 @@ _LONGEST_WAIT = timedelta(hours=1)
 # What this process has read of the record so far: the next checkpoint only reads what came since. Guarded by the
 # lock, and a record that is read is committed and never changes.
 _grown = Tree()
+_grown_to = b""  # the hash of the last record in it
 _growing = threading.Lock()
 
 ActorKind = Literal["person", "key", "system", "operator"]
@@ -92,6 +93,7 @@ def make_checkpoint() -> dict[str, Any] | None:
     Returns {"size", "root", "at", "key_id", "signature"}, hexadecimal where bytes, as the export and the
     verifier have it.
     """
+    global _grown_to
     with _growing, transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('audit.checkpoint'))")
         newest = latest_checkpoint()
@@ -100,6 +102,7 @@ def make_checkpoint() -> dict[str, Any] | None:
         tree = _tree_so_far()
         for digest in hashes_after(tree.size):
             tree.add(digest)
+            _grown_to = digest
             if tree.size % partition == 0 and tree.size > signed:
                 _sign(cursor, tree)
                 signed = tree.size
@@ -110,7 +113,11 @@ def make_checkpoint() -> dict[str, Any] | None:
 
 
 def _tree_so_far() -> Tree:
-    """What this process has read; at first what was archived."""
+    """What this process has read, if that is still what is there: a database may be set back under a running worker.
+    At first what was archived.
+    """
+    if _grown_to and next(hashes_after(_grown.size - 1, _grown.size), b"") != _grown_to:
+        _grown.grow_from(0, [])
     if not _grown.size and (gone := archived()):
         _grown.grow_from(gone["size"], gone["subtrees"])
     return _grown

@@ -1,7 +1,8 @@
-"""Where checkpoints go: outside of this machine, where whoever owns it cannot take them back.
+"""Where checkpoints go: outside of this machine, where whoever owns it cannot take them back; and what is kept there,
+read back where the place allows it.
 
 Each sink is a URL; several, separated by commas, in CLEARANCE_AUDIT_SINKS:
-`s3://bucket/prefix?endpoint=https://...&lock_days=3650` (credentials as boto3 finds them), `syslog://host:514?transport=tcp`,
+`s3://bucket/prefix?endpoint=https://...&lock_days=3650&read=yes` (credentials as boto3 finds them), `syslog://host:514?transport=tcp`,
 `https://host/path` (a webhook), `file:///path`. A local file is a convenience, not a sink: who can change the record
 can change it too.
 """
@@ -9,7 +10,9 @@ can change it too.
 import hashlib
 import hmac
 import json
+import os
 import socket
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,8 +24,19 @@ import msgspec
 import requests
 
 _SECONDS = 15
+_BLOCK = 65536
 # RFC 5424: facility 13 (log audit), severity 6 (informational).
 _PRIORITY = 13 * 8 + 6
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A checkpoint that a sink keeps: over how many records, what tells it from another one over as many, and the way
+    to its root, hexadecimal.
+    """
+
+    size: int
+    mark: str
+    root: Callable[[], str]
 
 
 class Sink(Protocol):
@@ -38,12 +52,20 @@ class Sink(Protocol):
     def send(self, checkpoint: dict[str, Any]) -> None:
         """Hand the checkpoint over. Raises whatever the way there raises."""
 
+    @property
+    def readable(self) -> bool:
+        """Whether what it keeps can be read back from here."""
+
+    def kept(self, after: int) -> Iterator[Kept]:
+        """What it keeps over more than `after` records, every version of it. Raises whatever the way there raises."""
+
 
 class FileSink(msgspec.Struct, frozen=True):
     """JSON lines, appended to."""
 
     path: str
     outside: bool = False
+    readable: bool = True
 
     @property
     def name(self) -> str:
@@ -53,6 +75,37 @@ class FileSink(msgspec.Struct, frozen=True):
         with Path(self.path).open("a", encoding="utf-8") as file:
             file.write(json.dumps(checkpoint) + "\n")
 
+    def kept(self, after: int) -> Iterator[Kept]:
+        """The newest first, and no further back than the first that is not wanted."""
+        for line in _lines_backwards(Path(self.path)):
+            try:
+                found = msgspec.json.decode(line, type=_Line)
+            except msgspec.DecodeError:
+                continue  # a line that was cut when the machine went down
+            if found.size <= after:
+                return
+            yield Kept(found.size, found.root, lambda found=found: found.root)  # type: ignore[misc]
+
+
+class _Line(msgspec.Struct, frozen=True):
+    size: int
+    root: str
+
+
+def _lines_backwards(path: Path) -> Iterator[bytes]:
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        end, tail = file.seek(0, os.SEEK_END), b""
+        while end:
+            start = max(0, end - _BLOCK)
+            file.seek(start)
+            first, *lines = (file.read(end - start) + tail).split(b"\n")
+            yield from (line for line in reversed(lines) if line)
+            end, tail = start, first
+        if tail:
+            yield tail
+
 
 class SyslogSink(msgspec.Struct, frozen=True):
     """A message of RFC 5424 by UDP, or by TCP with its length before it (RFC 6587, 3.4.1)."""
@@ -61,6 +114,7 @@ class SyslogSink(msgspec.Struct, frozen=True):
     port: int
     transport: str
     outside: bool = True
+    readable: bool = False
 
     @property
     def name(self) -> str:
@@ -76,6 +130,10 @@ class SyslogSink(msgspec.Struct, frozen=True):
         with socket.create_connection((self.host, self.port), timeout=_SECONDS) as connection:
             connection.sendall(f"{len(line)} ".encode() + line)
 
+    def kept(self, after: int) -> Iterator[Kept]:
+        """Nothing can be read back from here."""
+        return iter(())
+
 
 class WebhookSink(msgspec.Struct, frozen=True):
     """A POST of the checkpoint; with a secret, its HMAC-SHA256 in `X-Clearance-Signature: sha256=...`."""
@@ -83,6 +141,7 @@ class WebhookSink(msgspec.Struct, frozen=True):
     url: str
     secret: str
     outside: bool = True
+    readable: bool = False
 
     @property
     def name(self) -> str:
@@ -99,6 +158,10 @@ class WebhookSink(msgspec.Struct, frozen=True):
         if not 200 <= answer.status_code < 300:
             raise OSError(f"it answered {answer.status_code}")
 
+    def kept(self, after: int) -> Iterator[Kept]:
+        """Nothing can be read back from here."""
+        return iter(())
+
 
 class S3Sink(msgspec.Struct, frozen=True):
     """An object a checkpoint, locked in compliance mode: not even the bucket's owner removes it before its day."""
@@ -107,6 +170,7 @@ class S3Sink(msgspec.Struct, frozen=True):
     prefix: str
     endpoint: str
     lock_days: int
+    readable: bool = True
     outside: bool = True
 
     @property
@@ -114,20 +178,53 @@ class S3Sink(msgspec.Struct, frozen=True):
         return f"s3 {self.bucket}/{self.prefix}".rstrip("/")
 
     def send(self, checkpoint: dict[str, Any]) -> None:
-        quick = botocore.config.Config(
-            connect_timeout=_SECONDS, read_timeout=_SECONDS, retries={"max_attempts": 2}
-        )
-        client = boto3.client("s3", endpoint_url=self.endpoint or None, config=quick)
-        client.put_object(
+        self._client().put_object(
             Bucket=self.bucket,
-            # In the order of their sizes when listed.
-            Key=f"{self.prefix}{'/' if self.prefix else ''}checkpoints/{checkpoint['size']:020d}.json",
+            Key=self._key(checkpoint["size"]),
             Body=json.dumps(checkpoint).encode(),
             ContentType="application/json",
             ObjectLockMode="COMPLIANCE",
             ObjectLockRetainUntilDate=datetime.now(UTC).replace(microsecond=0)
             + timedelta(days=self.lock_days),
         )
+
+    def kept(self, after: int) -> Iterator[Kept]:
+        """Every version: who writes over an object cannot hide the one that is locked below it."""
+        client = self._client()
+        start = {"KeyMarker": self._key(after)} if after else {}
+        pages = client.get_paginator("list_object_versions").paginate(
+            Bucket=self.bucket, Prefix=self._folder, **start
+        )
+        for page in pages:
+            for one in page.get("Versions", []):
+                size = one["Key"].removeprefix(self._folder).removesuffix(".json")
+                if size.isascii() and size.isdigit() and int(size) > after:
+                    version = {"Key": one["Key"], "VersionId": one["VersionId"]}
+                    yield Kept(int(size), f"{one['VersionId']} {one['ETag']}", self._reader(client, version))
+
+    def _reader(self, client: Any, version: dict[str, str]) -> Callable[[], str]:
+        def root() -> str:
+            body = client.get_object(Bucket=self.bucket, **version)["Body"].read(_BLOCK)
+            try:
+                return msgspec.json.decode(body, type=_Line).root
+            except msgspec.DecodeError:
+                return ""  # no checkpoint of any record
+
+        return root
+
+    @property
+    def _folder(self) -> str:
+        return f"{self.prefix}{'/' if self.prefix else ''}checkpoints/"
+
+    def _key(self, size: int) -> str:
+        """In the order of their sizes when listed."""
+        return f"{self._folder}{size:020d}.json"
+
+    def _client(self) -> Any:
+        quick = botocore.config.Config(
+            connect_timeout=_SECONDS, read_timeout=_SECONDS, retries={"max_attempts": 2}
+        )
+        return boto3.client("s3", endpoint_url=self.endpoint or None, config=quick)
 
 
 def sinks_from(urls: list[str], webhook_secret: str) -> list[Sink]:
@@ -153,9 +250,10 @@ def _sink(url: str, secret: str) -> Sink:
         if parts.scheme == "syslog" and parts.hostname and options.get("transport", "udp") in ("udp", "tcp"):
             return SyslogSink(parts.hostname, parts.port or 514, options.get("transport", "udp"))
         if parts.scheme == "s3" and parts.netloc:
-            days = int(options.get("lock_days", "3650"))
-            if days > 0:
-                return S3Sink(parts.netloc, parts.path.strip("/"), options.get("endpoint", ""), days)
+            days, read = int(options.get("lock_days", "3650")), options.get("read", "yes")
+            if days > 0 and read in ("yes", "no"):
+                place = (parts.netloc, parts.path.strip("/"), options.get("endpoint", ""))
+                return S3Sink(*place, days, read == "yes")
     except ValueError:
         raise wrong from None
     raise wrong

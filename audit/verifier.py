@@ -283,7 +283,7 @@ class Meaning:
 
     def vote_cast(self, record: Mapping[str, Any], said: Mapping[str, Any]) -> None:
         must, who = _Must(record), record["actor"]
-        must(record["actor_kind"] == "person", "no person cast this vote")
+        must(record["actor_kind"] in ("person", "operator"), "no person cast this vote")
         decision = self._of_request(must, record)
         if decision is None:
             return
@@ -391,7 +391,7 @@ class Meaning:
 
     def tools_restored(self, record: Mapping[str, Any], said: Mapping[str, Any]) -> None:
         must = _Must(record)
-        must(record["actor_kind"] == "person", "no person switched the tools on again")
+        must(record["actor_kind"] in ("person", "operator"), "no person switched the tools on again")
         self.epoch_raised(record, said)
         if said["scope"] != "action":
             must(not self.whole or record["subject"] in self._stops, "a stop ends that was not made")

@@ -18,7 +18,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from audit.actions import ACTIONS
-from audit.models import CheckpointDelivery, Verification
+from audit.models import CheckpointDelivery, Comparison, Verification
 from audit.queries import (
     Seen,
     Wanted,
@@ -91,6 +91,7 @@ def audit(request: HttpRequest) -> HttpResponse:
         .order_by("size")
         .first(),
         "sinks": settings.AUDIT_SINKS,
+        "compared": Comparison.objects.filter(sink__in=[one.name for one in settings.AUDIT_SINKS]),
         "everything": person.is_administrator,
     }
     return render(request, "features/audit.html", context)

@@ -67,7 +67,8 @@ class Frame:
     @property
     def stops_mark(self) -> str:
         """What tells one state of the stops from another."""
-        return "".join(f"{one.stop.pk.hex[-8:]}{len(one.stop.in_flight)}" for one in self.stops) or "none"
+        stops = [one.stop for one in self.stops]
+        return "".join(f"{one.pk.hex[-8:]}{len(one.in_flight)}{one.cause}" for one in stops) or "none"
 
     def _may_restore(self, stop: ToolStop) -> bool:
         assert self.person is not None

@@ -60,3 +60,9 @@ def stops_of(features: Sequence[Feature]) -> list[ToolStop]:
     """What is off now of these features, and of all of them; the latest first."""
     mine = stops_in_force().filter(Q(feature=None) | Q(feature__in=list(features)))
     return list(mine.select_related("feature", "stopped_by", "stopped_by_key").order_by("-stopped_at"))
+
+
+def doubt_over_everything() -> str:
+    """Why the console itself keeps every tool off; empty where it does not."""
+    stop = stops_in_force().filter(feature=None).exclude(cause="").first()
+    return stop.doubt if stop else ""

@@ -291,6 +291,16 @@ class Gate(models.Model):
     epoch = models.PositiveBigIntegerField(default=1, db_default=1)
 
 
+_DOUBTS = {
+    "record_behind": "Tools are off everywhere: the record is older than what is kept outside (record {record:,}, kept "
+    "outside {outside:,}). Find what happened in between, then restore.",
+    "record_differs": "Tools are off everywhere: the record is not the one that is kept outside (kept up to "
+    "{outside:,}, record {record:,}). Find who changed it, then restore.",
+    "outside_unread": "Tools are off everywhere: what is kept outside could not be read at the start ({sinks}), so "
+    "nobody knows whether the record is whole. Mend the way there or compare by hand, then restore.",
+}
+
+
 class ToolStop(models.Model):
     """The kill switch was used: these tools are off from `stopped_at` until `restored_at`. No feature: all of them;
     no action: every action.
@@ -305,6 +315,16 @@ class ToolStop(models.Model):
     stopped_by_key = models.ForeignKey("ApiKey", null=True, on_delete=models.PROTECT, related_name="+")
     recorded_at = models.DateTimeField(null=True, help_text="When epoch, revocation and record followed.")
     in_flight = models.JSONField(default=list, help_text="Executions that were out when it was used.")
+    cause = models.CharField(
+        max_length=20,
+        blank=True,
+        help_text="Why the console itself doubts its record; empty: a person or a key.",
+    )
+    cause_facts = models.JSONField(
+        default=dict,
+        db_default=models.Value({}, models.JSONField()),
+        help_text="The numbers that the cause is told with.",
+    )
     restored_at = models.DateTimeField(null=True)
     restored_by = models.ForeignKey(Person, null=True, on_delete=models.PROTECT, related_name="+")
     restored_reason = models.CharField(max_length=500, blank=True)
@@ -321,6 +341,12 @@ class ToolStop(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action or 'all tools'} of {self.feature or 'every feature'}"
+
+    @property
+    def doubt(self) -> str:
+        """The cause in words, and what to do about it; empty where there is none."""
+        said = _DOUBTS.get(self.cause)
+        return said.format(**{"record": 0, "outside": 0, "sinks": "", **self.cause_facts}) if said else ""
 
 
 class IncidentRequest(models.Model):

@@ -149,6 +149,8 @@ def run(env: Mapping[str, str], console: Console, *, demo: bool = False) -> None
             )
             if demo:
                 _run(group, product.python("demo", "manage.py", "demo", "load"))
+            # Before anything serves: a database that was set back begins with every tool off.
+            _run(group, product.python("record", "manage.py", "tools", "check", "--at-start"))
             for web in product.web(listening):
                 group.start(web)
             group.start(product.worker())

@@ -20,7 +20,7 @@ from approvals.telling import tell_of_outcome
 from audit.services import Actor, Receipt, append
 from features.acting import actor_of
 from features.errors import ClearanceError, ConflictError, NotFoundError
-from features.gate import hold_gate
+from features.gate import doubt_over_everything, hold_gate
 from features.models import ApiKey, Person
 from features.policy import policy_of, seconds
 
@@ -70,7 +70,9 @@ def execute(key: ApiKey, decision_id: UUID, digest: bytes | None = None) -> Star
     decision = Decision.objects.get(pk=decision_id)
     if facts.stop is not None:
         raise ToolsStopped(
-            "killed", "The tools of this feature are switched off.", "Ask again when they are on."
+            "killed",
+            doubt_over_everything() or "The tools of this feature are switched off.",
+            "Ask again when they are on.",
         )
     _check(decision, grant, facts, digest)
     assert grant is not None

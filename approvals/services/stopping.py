@@ -13,6 +13,7 @@ from django.db.models import F, QuerySet
 from approvals.models import Execution
 from approvals.services.reading import clock
 from approvals.telling import tell_of_restore, tell_of_stop
+from audit.outside import Doubt
 from audit.services import Actor, Receipt, append
 from features.acting import actor_of
 from features.errors import ClearanceError, ConflictError
@@ -24,6 +25,13 @@ log = logging.getLogger("clearance.stopping")
 DRAIN_SECONDS = 2
 SHORTEST_REASON = 5
 _MOST_IN_FLIGHT = 500
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """Why the console itself stops everything, and the numbers that it is told with."""
+
+    code: Doubt
+    facts: dict[str, Any]
 
 
 class Killed(msgspec.Struct, frozen=True):
@@ -42,25 +50,34 @@ def kill(
     by: Person | None = None,
     key: ApiKey | None = None,
     session: str = "",
+    cause: Cause | None = None,
+    as_operator: bool = False,
 ) -> Killed:
     """Stop the tools of a feature, one of its actions, or (None) of every feature. No execution is handed out after
-    this has returned. Again: the stop that is there.
+    this has returned. Again: the stop that is there, which takes a cause on.
 
-    Must not be called inside of a transaction: the first step is committed by itself.
+    `as_operator`: at the command line, in the name of `by`. Must not be called inside of a transaction: the first step
+    is committed by itself.
     """
     if connection.in_atomic_block:
         raise RuntimeError("the kill switch commits its first step at once")
-    stop = _commit_stop(feature, action, reason, by, key)
+    stop = _commit_stop(feature, action, reason, by, key, cause)
     with transaction.atomic():
         _drain(feature)
         in_flight = list(_in_flight(stop).select_related("decision")[:_MOST_IN_FLIGHT])
-        record = _follow(stop, in_flight, session)
+        record = _follow(stop, in_flight, _actor(stop, session, as_operator))
     return Killed(stop, in_flight, record)
 
 
 def _commit_stop(
-    feature: Feature | None, action: str, reason: str, by: Person | None, key: ApiKey | None
+    feature: Feature | None,
+    action: str,
+    reason: str,
+    by: Person | None,
+    key: ApiKey | None,
+    cause: Cause | None,
 ) -> ToolStop:
+    why = {"cause": cause.code, "cause_facts": cause.facts} if cause else {}
     try:
         return ToolStop.objects.create(
             feature=feature,
@@ -69,11 +86,15 @@ def _commit_stop(
             stopped_at=clock(),
             stopped_by=by,
             stopped_by_key=key,
+            **why,
         )
     except IntegrityError:
         found = stops_in_force().filter(feature=feature, action=action).first()
         if found is None:  # restored in this very moment: then it is stopped anew
-            return _commit_stop(feature, action, reason, by, key)
+            return _commit_stop(feature, action, reason, by, key, cause)
+        if cause and (cause.code != "outside_unread" or not found.cause):
+            ToolStop.objects.filter(pk=found.pk).update(**why)
+            found.refresh_from_db()
         return found
 
 
@@ -113,18 +134,18 @@ def _in_flight(stop: ToolStop) -> QuerySet[Execution]:
     return (out.filter(action=stop.action) if stop.action else out).order_by("-started_at")
 
 
-def _follow(stop: ToolStop, in_flight: list[Execution], session: str) -> Receipt | None:
+def _follow(stop: ToolStop, in_flight: list[Execution], actor: Actor) -> Receipt | None:
     """Epoch, record, notices, incident. What fails here is done later (`finish_stops`): the tools are off."""
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL lock_timeout = '{DRAIN_SECONDS}s'")
-            return _record(stop, in_flight, session)
+            return _record(stop, in_flight, actor)
     except Exception:
         log.exception("the stop %s is in force; its record follows", stop.pk)
         return None
 
 
-def _record(stop: ToolStop, in_flight: list[Execution], session: str = "") -> Receipt | None:
+def _record(stop: ToolStop, in_flight: list[Execution], actor: Actor) -> Receipt | None:
     changed = ToolStop.objects.filter(pk=stop.pk, recorded_at__isnull=True).update(
         recorded_at=clock(), in_flight=[str(one.pk) for one in in_flight]
     )
@@ -134,11 +155,18 @@ def _record(stop: ToolStop, in_flight: list[Execution], session: str = "") -> Re
     gates.update(epoch=F("epoch") + 1)
     IncidentRequest.objects.get_or_create(
         once=f"stop {stop.pk}",
-        defaults={"feature_id": stop.feature_id, "kind": "tools.stopped", "facts": {"stop": str(stop.pk)}},
+        defaults={
+            "feature_id": stop.feature_id,
+            "kind": "record.doubted" if stop.cause else "tools.stopped",
+            "facts": {
+                "stop": str(stop.pk),
+                **({"why": stop.cause, **stop.cause_facts} if stop.cause else {}),
+            },
+        },
     )
     tell_of_stop(stop, len(in_flight))
     return append(
-        _actor(stop, session),
+        actor,
         "tools.stopped",
         feature=str(stop.feature_id or ""),
         subject=("stop", str(stop.pk)),
@@ -152,9 +180,13 @@ def _scope(stop: ToolStop) -> str:
     return "everything" if stop.feature_id is None else "action" if stop.action else "feature"
 
 
-def _actor(stop: ToolStop, session: str) -> Actor:
+def _actor(stop: ToolStop, session: str = "", as_operator: bool = False) -> Actor:
+    if as_operator and stop.stopped_by is not None:
+        return Actor("operator", stop.stopped_by.name)
     if stop.stopped_by_key_id is not None:
         return Actor("key", str(stop.stopped_by_key_id))
+    if stop.cause and stop.stopped_by_id is None:
+        return Actor("system", "approvals")
     return actor_of(stop.stopped_by, session)
 
 
@@ -164,14 +196,17 @@ def finish_stops() -> int:
     for stop in ToolStop.objects.filter(recorded_at__isnull=True).select_related("stopped_by"):
         with transaction.atomic():
             close_gate(stop.feature_id)
-            done += _record(stop, list(_in_flight(stop)[:_MOST_IN_FLIGHT])) is not None
+            done += _record(stop, list(_in_flight(stop)[:_MOST_IN_FLIGHT]), _actor(stop)) is not None
     return done
 
 
 @transaction.atomic
-def restore(stop: ToolStop, reason: str, by: Person, session: str = "") -> ToolStop:
+def restore(
+    stop: ToolStop, reason: str, by: Person, session: str = "", *, as_operator: bool = False
+) -> ToolStop:
     """Switch tools on again; what was permitted before stays worthless. The caller has checked the right and a fresh
-    proof. Raises ClearanceError without a reason, ConflictError when it is on again, or not yet in the record.
+    proof, or is the operator at the command line, in the name of `by`. Raises ClearanceError without a reason,
+    ConflictError when it is on again, or not yet in the record.
     """
     reason = " ".join(reason.split())
     if len(reason) < SHORTEST_REASON:
@@ -190,7 +225,7 @@ def restore(stop: ToolStop, reason: str, by: Person, session: str = "") -> ToolS
     locked.save(update_fields=["restored_at", "restored_by", "restored_reason"])
     tell_of_restore(locked)
     append(
-        actor_of(by, session),
+        Actor("operator", by.name) if as_operator else actor_of(by, session),
         "tools.restored",
         feature=str(locked.feature_id or ""),
         subject=("stop", str(locked.pk)),
