@@ -30,4 +30,5 @@ urlpatterns = [
     path("", include("features.urls")),
     path("", include("traces.urls")),
     path("", include("approvals.urls")),
+    path("", include("reviews.urls")),
 ]

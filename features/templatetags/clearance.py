@@ -1,6 +1,6 @@
 """What templates share: one place for each of statuses, times, numbers, icons and form controls."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -182,3 +182,9 @@ def _written(attributes: dict[str, Any]) -> SafeString:
             for name, value in attributes.items()
         ),
     )
+
+
+@register.filter
+def get(mapping: Mapping[str, object] | None, key: str) -> object:
+    """What a mapping holds under a key that is known only while drawing; nothing for none."""
+    return (mapping or {}).get(key, "")

@@ -11,6 +11,7 @@ from features.acting import actor_of
 from features.clock import clock
 from features.errors import ClearanceError, ConflictError
 from features.models import Feature, Person
+from features.queries import roles_on
 from reviews.models import GoldItem, Review, RubricVersion, Sample
 from reviews.queries import rubric_of
 from reviews.rubric import Criterion, Rubric
@@ -33,12 +34,15 @@ class Standing(msgspec.Struct, frozen=True):
     golds: int
     agreement: float | None
     shadow: bool  # below the bar, or not through the first ones yet: what they grade counts for nothing
+    exempt: bool = False
 
 
 def standing_of(sample: Sample, person: Person) -> Standing:
     """The person's standing on the rubric of a sample. Without any gold item everybody counts: nothing says
-    otherwise.
+    otherwise. Leads see the agreed grades, so gold items say nothing of them, and they get none.
     """
+    if "lead" in roles_on(person, sample.feature):
+        return Standing(0, None, shadow=False, exempt=True)
     graded = list(
         Review.objects.filter(
             gold__feature=sample.feature_id,
@@ -62,6 +66,8 @@ def gold_due(sample: Sample, person: Person, standing: Standing) -> GoldItem | N
     """The gold item that the person gets next, if one is due: first to newcomers, then now and then, in an order of
     chance that nobody can tell from the rest.
     """
+    if standing.exempt:
+        return None
     unseen = _golds(sample, person).exclude(reviews__reviewer=person)
     done = Review.objects.filter(sample=sample, reviewer=person).exclude(state="claimed").count()
     if standing.golds >= FIRST:

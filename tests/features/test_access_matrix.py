@@ -196,6 +196,19 @@ MATRIX: dict[str, dict[str, dict[str, int]]] = {
         "GET": roles_only(FORBIDDEN, lead=OK),
         "POST": roles_only(FORBIDDEN, lead=400),
     },
+    "features/<slug:slug>/reviews/rubric/": {"GET": roles_only()},
+    "features/<slug:slug>/reviews/rubric/draft/": {
+        "GET": roles_only(FORBIDDEN, lead=OK),
+        "POST": roles_only(FORBIDDEN, lead=400),
+    },
+    "features/<slug:slug>/reviews/rubric/check": {"POST": roles_only(FORBIDDEN, lead=OK)},
+    # Whoever sees gold items knows the answers.
+    "features/<slug:slug>/reviews/gold/": {
+        "GET": roles_only(FORBIDDEN, lead=OK),
+        "POST": roles_only(FORBIDDEN, lead=400),
+    },
+    "features/<slug:slug>/reviews/gold/<uuid:gold_id>/retire": {"POST": roles_only(FORBIDDEN, lead=ABSENT)},
+    "features/<slug:slug>/reviews/judges/": {"GET": roles_only()},
     "features/<slug:slug>/start/": {"GET": roles_only(), "POST": roles_only(FORBIDDEN, lead=OK)},
     "features/<slug:slug>/start/wait/": {"GET": roles_only()},
 }
@@ -272,6 +285,7 @@ class Scene:
             .replace("<uuid:decision_id>", str(self.decision.pk))
             .replace("<uuid:request_id>", str(self.decision.request.pk))
             .replace("<uuid:execution_id>", str(UUID(int=7)))
+            .replace("<uuid:gold_id>", str(UUID(int=7)))
             .replace("<uuid:question_id>", str(UUID(int=7)))
             .replace("<uuid:proposal>", str(UUID(int=7)))
             .replace("<int:pk>", "1")
