@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('features', '0006_policy_draft'),
+        ('features', '0007_reviews_rows'),
     ]
 
     operations = [
