@@ -38,7 +38,7 @@ _STRENGTHS = np.array([2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0])
 # Centres at equal steps of Jeffreys' prior, so that they stand closest where rates are near 0 and 1.
 _CENTRES = 160
 _MOST_DRAWS, _FEWEST_DRAWS = 4000, 1000
-_DRAWN_NUMBERS = 12_000
+_DRAWN_NUMBERS = 24_000
 _QUANTILES = (0.025, 0.975)
 
 _Numbers = NDArray[np.float64]

@@ -37,7 +37,7 @@ def width(estimate: Estimate) -> float:
     return high - low
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(graded())
 def test_a_rate_is_weighted_and_between_its_ends(cells: list[Cell]) -> None:
     found = rate(cells, seed="s", passing=PASS)
@@ -53,7 +53,7 @@ def test_a_rate_is_weighted_and_between_its_ends(cells: list[Cell]) -> None:
     assert value == pytest.approx(sum(w * grade for w, grade in weights) / sum(w for w, _ in weights))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(graded(values=5), st.lists(st.floats(-5, 5), min_size=5, max_size=5).map(sorted))
 def test_a_mean_stays_within_the_scale(cells: list[Cell], scores: list[float]) -> None:
     found = mean(cells, seed="s", scores=scores)
@@ -62,7 +62,7 @@ def test_a_mean_stays_within_the_scale(cells: list[Cell], scores: list[float]) -
         assert scores[0] - 1e-9 <= low <= value <= high <= scores[-1] + 1e-9
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(graded())
 def test_a_mean_of_nothing_and_one_is_the_rate(cells: list[Cell]) -> None:
     assert mean(cells, seed="s", scores=[0, 1]) == rate(cells, seed="s", passing=lambda value: value == 1)
@@ -180,11 +180,11 @@ def test_weeks_needed_knows_when_one_is_enough_and_when_none_is() -> None:
     assert nearer > farther > 1
 
 
-@pytest.mark.parametrize("name", ["97 % pass", "bad requests over-sampled"])
+@pytest.mark.parametrize("name", ["97 % pass", "a third of a small week"])
 def test_the_interval_holds_the_truth_as_often_as_it_says(name: str) -> None:
-    found = coverage(POPULATIONS[name], weeks=200)
-    # 95 % of 200 have a standard deviation of 1.5 points.
-    assert 0.90 <= found.ours <= 1.0
+    found = coverage(POPULATIONS[name], weeks=150)
+    # 95 % of 150 have a standard deviation of 1.8 points.
+    assert 0.89 <= found.ours < 1.0
 
 
 def test_the_interval_of_a_mean_holds_the_truth_as_often_as_it_says() -> None:
@@ -193,11 +193,11 @@ def test_the_interval_of_a_mean_holds_the_truth_as_often_as_it_says() -> None:
     population = {name: dice.choices(range(5), chances, k=size) for name, (size, chances) in strata.items()}
     truth = sum(sum(grades) for grades in population.values()) / 1300
     held = 0
-    for week in range(200):
+    for week in range(150):
         cells = [
             Cell(name, len(grades), tuple(dice.sample(grades, 27 if name == "a" else 13)))
             for name, grades in population.items()
         ]
         low, _, high = ends(mean(cells, seed=str(week), scores=[0, 1, 2, 3, 4]))
         held += low <= truth <= high
-    assert 0.90 <= held / 200 <= 1.0
+    assert 0.89 <= held / 150 < 1.0
