@@ -12,20 +12,12 @@ from reviews.models import Flag, Review, Sample
 Facts = dict[str, Any]
 
 
-def _at_queue(feature: Feature | None, facts: Facts) -> str:
-    return reverse("reviews")
-
-
-def _at_sample(feature: Feature | None, facts: Facts) -> str:
-    return reverse("sample", args=[feature.slug, facts["sample"]]) if feature else reverse("reviews")
-
-
 def _at_trace(feature: Feature | None, facts: Facts) -> str:
-    return reverse("trace", args=[feature.slug, facts["trace"]]) if feature else reverse("reviews")
+    return reverse("trace", args=[feature.slug, facts["trace"]]) if feature else reverse("features")
 
 
 def _at_rubric(feature: Feature | None, facts: Facts) -> str:
-    return reverse("rubric", args=[feature.slug]) if feature else reverse("reviews")
+    return reverse("rubric", args=[feature.slug]) if feature else reverse("features")
 
 
 def register() -> None:
@@ -34,17 +26,17 @@ def register() -> None:
         "sample.drawn": Kind(
             lambda feature, facts: f"{facts['drawn']} requests of {feature} wait to be graded",
             lambda feature, facts: f"{facts['what']}; it closes on {facts['until']} UTC.",
-            _at_queue,
+            _at_rubric,
         ),
         "sample.open": Kind(
             lambda feature, facts: f"{facts['left']} requests of {feature} are not graded yet",
             lambda feature, facts: f"{facts['what']} closes on {facts['until']} UTC.",
-            _at_queue,
+            _at_rubric,
         ),
         "sample.closed": Kind(
             lambda feature, facts: f"{facts['what']} of {feature} is closed",
             lambda feature, facts: "See its figures, and where your grades and another's differ.",
-            _at_sample,
+            _at_rubric,
         ),
         "review.flagged": Kind(
             lambda feature, facts: f"{facts['who']} flagged a request of {feature}: {facts['what']}",

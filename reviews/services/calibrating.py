@@ -62,7 +62,9 @@ def standing_of(sample: Sample, person: Person) -> Standing:
     return Standing(len(graded), agreement, shadow=agreement is not None and agreement < BAR)
 
 
-def gold_due(sample: Sample, person: Person, standing: Standing) -> GoldItem | None:
+def gold_due(
+    sample: Sample, person: Person, standing: Standing, *, now_or_later: bool = False
+) -> GoldItem | None:
     """The gold item that the person gets next, if one is due: first to newcomers, then now and then, in an order of
     chance that nobody can tell from the rest.
     """
@@ -70,7 +72,7 @@ def gold_due(sample: Sample, person: Person, standing: Standing) -> GoldItem | N
         return None
     unseen = _golds(sample, person).exclude(reviews__reviewer=person)
     done = Review.objects.filter(sample=sample, reviewer=person).exclude(state="claimed").count()
-    if standing.golds >= FIRST:
+    if standing.golds >= FIRST and not now_or_later:
         every = _ONE_IN_BELOW if standing.shadow else _ONE_IN
         if _number(sample, person, done) % every:
             return None

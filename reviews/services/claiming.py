@@ -64,6 +64,9 @@ def claim(sample: Sample, person: Person) -> Review | None:
             while (item := _free(sample, person, now, adjudicate=adjudicate)) is not None:
                 if len(counted(item, now)) < places(item):
                     return _of_item(sample, item, person, now, standing)
+        # Nothing else is left: the way back above the bar stays open.
+        if standing.shadow and (gold := gold_due(sample, person, standing, now_or_later=True)) is not None:
+            return _of_gold(sample, gold, person, now)
     return None
 
 
