@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -21,12 +22,13 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from clearance import Clearance
 from demo import billing, policy, sales
 from demo.gate import Gate, Slots
-from demo.perform import LiveClock, perform
+from demo.perform import LiveClock, perform, perform_draft
 from demo.plan import Plan
 
 _PAUSE = 2.0
 _LAST_WORDS = 6.0
 _DRAWS = 12
+_COLLECT = 5  # turns
 SLUGS = (billing.SLUG, policy.SLUG, sales.SLUG)
 _TURNS = (billing.SLUG, policy.SLUG, billing.SLUG, sales.SLUG)
 
@@ -64,6 +66,12 @@ class Agents:
             thread = threading.Thread(target=self._play_waiting, args=(slug, plan, slots), daemon=True)
             self._waiting = [*(one for one in self._waiting if one.is_alive()), thread]
             thread.start()
+
+    def collect(self) -> None:
+        """Run what people made of drafts."""
+        for slug, gate in self._gates.items():
+            tracer = self._providers[slug].get_tracer("demo")
+            gate.collect(partial(perform_draft, tracer=tracer, clock=LiveClock()))
 
     def end(self) -> None:
         """Let what waits take its request back, and send the last spans."""
@@ -119,6 +127,8 @@ def main() -> int:
     while not over.is_set():
         agents.take_turn(_TURNS[turn % len(_TURNS)])
         turn += 1
+        if turn % _COLLECT == 0:
+            agents.collect()
         over.wait(_PAUSE)
     agents.end()
     return 0

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
@@ -10,6 +11,8 @@ from demo.plan import Call
 
 __all__ = ["Gate", "Slots"]
 
+# A person may make what was kept as a draft their own request, later.
+_KEPT = 12
 READS = frozenset({"lookup_order", "look_up_company"})
 _LOOK = 5.0  # seconds between two looks whether the agent is to end
 
@@ -42,6 +45,7 @@ class Gate:
     def __init__(self, client: Clearance, over: threading.Event) -> None:
         self._client = client
         self._over = over
+        self._drafts: deque[Decision] = deque(maxlen=_KEPT)
 
     def guards(self, step: Call) -> bool:
         """Whether the step needs a decision."""
@@ -66,9 +70,27 @@ class Gate:
             if decision.pending:
                 with waiting():
                     decision = self._wait(decision)
+            if "draft" in decision.codes and decision.state == "denied":
+                self._drafts.append(decision)
             return self._client.execute(decision)
         except ClearanceError as error:
             return error.message
+
+    def collect(self, run: Callable[[Execution], object]) -> None:
+        """Run what people made of the newest drafts and others approved; `run` does it. A draft that came to nothing is
+        forgotten.
+        """
+        for draft in list(self._drafts):
+            try:
+                made = self._client.proposed(draft)
+                if made is None or made.pending:
+                    continue
+                self._drafts.remove(draft)
+                execution = self._client.execute(made)
+                run(execution)
+                self._client.report(execution, "succeeded")
+            except ClearanceError:
+                continue
 
     def _wait(self, decision: Decision) -> Decision:
         while decision.pending and not self._over.is_set():

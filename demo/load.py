@@ -26,6 +26,8 @@ FEATURES = tuple(room.SLUG for room in (billing, sales, policy))
 PEOPLE = (
     ("lee", "Lee Lead", "lead"),
     ("ada", "Ada Approver", "approver"),
+    # What one approver proposes of a draft, another decides.
+    ("ben", "Ben Approver", "approver"),
     ("rio", "Rio Reviewer", "reviewer"),
     ("oda", "Oda On-call", "on_call"),
     ("vic", "Vic Viewer", "viewer"),
