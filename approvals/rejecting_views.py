@@ -12,14 +12,18 @@ from django.views.decorators.http import require_POST
 from approvals.inbox_views import inbox_page
 from approvals.models import ApprovalRequest
 from approvals.present import title_of
-from approvals.queries import PAGE
+from approvals.proposal import open_proposal
+from approvals.queries import PAGE, amount_of, hint_of, may_read
 from approvals.request_views import reason_of, request_for
 from approvals.services import vote
 from approvals.services.voting import SHORTEST_REASON
 from features.errors import ClearanceError
 from features.identity.sessions import session_mark
+from features.models import Person
 from features.pages import page, person_of
 from features.plain_form import plain_form
+from features.policy import policy_of
+from traces.present.text import Piece
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -27,6 +31,7 @@ class Result(msgspec.Struct, frozen=True):
 
     request: ApprovalRequest | None
     title: str
+    about: list[Piece] = []
     error: str = ""
 
 
@@ -68,10 +73,19 @@ def _reject(request: HttpRequest, request_id: UUID, revision: int, reason: str) 
     try:
         asked = request_for(person, request_id)
     except Http404 as error:
-        return Result(None, "A request", str(error))
-    title = f"{title_of(asked.action)} of {asked.feature}"
+        return Result(None, "A request", error=str(error))
+    title, about = _told(asked, person)
     try:
         vote(asked.pk, "reject", revision, person, reason, session_mark(request))
     except ClearanceError as error:
-        return Result(asked, title, str(error))
-    return Result(asked, title)
+        return Result(asked, title, about, str(error))
+    return Result(asked, title, about)
+
+
+def _told(asked: ApprovalRequest, person: Person) -> tuple[str, list[Piece]]:
+    """What it was, and about what, as far as the person may read it."""
+    decision = asked.decision
+    proposal = open_proposal(decision) if may_read(decision, asked.role, person) else None
+    policy = policy_of(decision.policy_id) if decision.policy_id else None
+    title = f"{title_of(asked.action)} {amount_of(decision, proposal, policy)}".strip()
+    return title, hint_of(decision, proposal, policy)

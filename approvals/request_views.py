@@ -199,6 +199,7 @@ async def approval_wait(request: HttpRequest, request_id: UUID) -> HttpResponseB
             "news": now["mark"] != seen,
             "moved": revision not in ("", str(asked.revision)),
             "bar": request.GET.get("bar", ""),
+            "polled": True,
             "shown_revision": revision,
             **now,
         }

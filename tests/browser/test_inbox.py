@@ -1,10 +1,15 @@
 """Deciding in a real browser: on a phone, by the keyboard alone, against somebody faster, against hostile text."""
 
 import re
+from datetime import timedelta
+from uuid import UUID
 
 import pytest
+from django.db.models.functions import Now
 from playwright.sync_api import expect
 
+from approvals.models import ApprovalRequest, Question
+from approvals.services import ask_question
 from tests.approvals.support import Agent, cast, make_agent, make_person, refund
 from tests.browser.conftest import Visit, Visitor
 from tests.support import Stack
@@ -88,6 +93,81 @@ def test_who_is_late_is_told_at_once_and_keeps_what_they_typed(stack: Stack, vis
     assert ben.page.get_by_label("Reason", exact=True).input_value() == "I was about to say no"
 
 
+def test_several_are_chosen_by_the_keyboard_kept_while_the_list_changes_and_rejected(
+    stack: Stack, visit: Visit
+) -> None:
+    agent = make_agent(stack)
+    ada = visit(agent.slug, role="approver")
+    ada.sign_in()
+    asked = [ask(agent, order=f"A-{n}")[0] for n in range(3)]
+    look_at(ada, "/approvals/")
+    button = ada.page.get_by_role("button", name="Reject them")
+    assert not button.is_visible()
+    for key in ("j", "x", "j", "x"):
+        ada.page.keyboard.press(key)
+    expect(button).to_be_visible()
+    # By the pointer too: the line's link covers the line, and not its box.
+    box = ada.page.locator("[name=choose]").last
+    box.click()
+    expect(box).to_be_checked()
+    box.click()
+    ada.page.get_by_label("Reason", exact=True).fill("the campaign is over")
+    ask(agent, order="A-77")
+    ada.page.get_by_role("link", name=re.compile("A-77")).wait_for()
+    assert ada.page.locator("[name=choose]:checked").count() == 2
+    assert ada.page.get_by_label("Reason", exact=True).input_value() == "the campaign is over"
+    assert ada.violations() == []
+    with ada.page.expect_navigation():
+        button.click()
+    ada.page.get_by_role("heading", name="2 rejected").wait_for()
+    assert ada.violations() == []
+    assert [agent.look(one)["state"] for one in asked] == ["rejected", "rejected", "pending"]
+
+
+def test_a_question_reaches_an_open_page_and_the_time_goes_on(stack: Stack, visit: Visit) -> None:
+    agent = make_agent(stack)
+    ada = visit(agent.slug, role="approver", **PHONE)
+    ben = make_person(agent.slug)
+    _, request = ask(agent)
+    ada.sign_in()
+    look_at(ada, f"/approvals/{request}/")
+    bar = ada.page.locator("#bar-left")
+    assert "29 min" in bar.inner_text()
+    ApprovalRequest.objects.filter(pk=request).update(expires_at=Now() + timedelta(seconds=100))
+    question = ask_question(UUID(request), "Is it <b>the</b> order of May?", ben)
+    ada.page.locator("#asked").get_by_text("Is it <b>the</b> order of May?").wait_for()
+    expect(bar).to_have_text(re.compile("^1 min left"))
+    ada.page.get_by_role("link", name="Answer it").click()
+    ada.page.get_by_label("Answer", exact=True).fill("yes, of May")
+    with ada.page.expect_navigation():
+        ada.page.get_by_role("button", name="Answer", exact=True).click()
+    ada.page.locator("#asked").get_by_text("yes, of May").wait_for()
+    assert Question.objects.get(pk=question.pk).answered_at is not None
+    ada.page.get_by_role("heading", name="Ask").click()
+    assert ada.sideways() == 0
+    assert ada.violations() == []
+
+
+def test_a_person_proposes_a_draft_and_cannot_decide_on_it(stack: Stack, visit: Visit) -> None:
+    agent = make_agent(stack, tier="draft")
+    ada = visit(agent.slug, role="approver", **PHONE)
+    agent.ask(refund("180.00", order="A-9"))
+    ada.sign_in()
+    look_at(ada, "/approvals/")
+    ada.page.get_by_role("link", name="Drafts 1").click()
+    ada.page.get_by_role("link", name=re.compile("Refund")).click()
+    ada.page.get_by_role("heading", name="Kept as a draft").wait_for()
+    assert ada.sideways() == 0
+    assert ada.violations() == []
+    ada.page.get_by_label("amount").fill("90.00")
+    with ada.page.expect_navigation():
+        ada.page.get_by_role("button", name="Propose as my own request").click()
+    ada.page.get_by_role("heading", name="Refund $90.00 for A-9").wait_for()
+    assert ada.page.get_by_role("button", name=re.compile("Approve")).count() == 0
+    assert ada.page.get_by_role("button", name="Take my request back").is_visible()
+    assert ada.violations() == []
+
+
 def test_new_items_appear_without_a_reload(stack: Stack, visit: Visit) -> None:
     agent = make_agent(stack)
     ada = visit(agent.slug, role="approver")
@@ -149,6 +229,8 @@ def test_the_pages_of_approvals_are_for_everybody(stack: Stack, visit: Visit, sc
     feature = f"/features/{agent.slug}/"
     paths = [
         f"{feature}approvals/",
+        f"{feature}approvals/drafts/",
+        "/approvals/drafts/?which=all",
         f"{feature}approvals/insights/",
         f"{feature}decisions/",
         f"/decisions/{alone}/",
