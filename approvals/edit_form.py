@@ -8,6 +8,7 @@ import msgspec
 
 from features.canonical import NotCanonical, NotJson, parse_canonical
 from features.errors import ClearanceError
+from traces.present.text import has_hidden
 
 _LINE = 80
 
@@ -19,6 +20,7 @@ class EditField(msgspec.Struct, frozen=True):
     kind: str
     value: str
     choices: list[str]
+    hidden: bool = False  # it holds characters that a field does not show
 
 
 def edit_fields(
@@ -29,6 +31,13 @@ def edit_fields(
 
 
 def _field(name: str, value: Any, schema: Mapping[str, Any] | None, typed: Mapping[str, str]) -> EditField:
+    found = _bare_field(name, value, schema, typed)
+    return msgspec.structs.replace(found, hidden=has_hidden(found.value))
+
+
+def _bare_field(
+    name: str, value: Any, schema: Mapping[str, Any] | None, typed: Mapping[str, str]
+) -> EditField:
     known = (schema or {}).get("properties", {}).get(name, {})
     choices = known.get("enum") if isinstance(known, dict) else None
     text = typed.get(f"arg:{name}", value if isinstance(value, str) else _json(value))

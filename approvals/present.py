@@ -204,8 +204,11 @@ def money(millionths: int, currency: str) -> str:
 
 
 def title_of(action: str) -> str:
-    """`issue_refund` as a line begins: `Issue refund`."""
-    words = re.sub(r"[_.:-]+", " ", action).strip() or action
+    """`issue_refund` as a line begins: `Issue refund`. An agent may ask for whatever it names: what is hidden in a name
+    is spelled.
+    """
+    shown_name = "".join(piece.text for piece in line(action, 80))
+    words = re.sub(r"[_.:-]+", " ", shown_name).strip() or shown_name
     return words[:1].upper() + words[1:]
 
 

@@ -28,6 +28,7 @@ def test_what_i_may_decide_stands_in_my_inbox_and_nobody_elses(stack: Stack) -> 
         assert "A-1042" not in theirs
     page = Browser(stack, viewer).get(f"/approvals/{asked['request_id']}/").text
     assert "Arguments are shown to who may decide" in page
+    assert "No budget limits it" not in page
     assert "A-1042" not in page
     assert (
         Browser(stack, make_person(make_agent(stack).slug))
@@ -217,6 +218,21 @@ def test_hostile_text_is_shown_and_never_acted_on(stack: Stack) -> None:
     assert "<script>alert(1)" not in page
     assert "{{ 7*7 }}" in page
     assert "\u202e" not in re.sub(r'<bdo.*?</bdo>|value="[^"]*"', "", page, flags=re.S)
+
+
+def test_names_that_an_agent_makes_up_turn_no_page(stack: Stack) -> None:
+    """What is no action of the policy, and an argument that the schema does not know, are whatever the agent says."""
+    agent = make_agent(stack)
+    lead, ada = make_person(agent.slug, "lead"), make_person(agent.slug)
+    made_up = agent.ask({"action": "re\u202efund\u200b", "args": {}}).json()["id"]
+    unknown = agent.ask({"action": "refund", "args": {"x\u202ey\0": 1}}).json()["id"]
+    agent.send(f"/api/v1/features/{agent.slug}/kill", {"reason": "look \u202eat this"})
+    paths = [f"/decisions/{made_up}/", f"/decisions/{unknown}/", f"/features/{agent.slug}/decisions/"]
+    for person in (lead, ada):
+        for path in paths:
+            text = Browser(stack, person).get(path).text
+            assert "U+202E right-to-left override" in text
+            assert not set("\u202e\u200b\0") & set(re.sub(r"<bdo.*?</bdo>", "", text, flags=re.S)), path
 
 
 def test_the_strip_says_what_is_off_on_every_page(stack: Stack) -> None:
