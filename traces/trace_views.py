@@ -22,8 +22,9 @@ from features.registry import trace_panels
 from traces.models import VaultEntry
 from traces.neighbour_views import neighbour_views
 from traces.present.messages import TURNS, conversation_view, window_of
-from traces.present.overview import overview
+from traces.present.overview import ViolationView, overview
 from traces.present.panel import SpanPanel, span_panel
+from traces.present.signs import Signs, turns_of_signs
 from traces.present.taint import Taint, find_taint
 from traces.present.taint_view import TurnAddress, taint_view
 from traces.present.text import Budget, line
@@ -32,7 +33,8 @@ from traces.present.waterfall import find_spans, selected_by_default, waterfall
 from traces.queries import TraceDetail, find_trace, is_settling
 from traces.retention import retention_days
 from traces.reveal_views import may_reveal
-from traces.summarise import conversation
+from traces.summarise import conversation, in_order
+from traces.summarise.injection import RULE, keyed_signs
 
 # Characters of stored text that a page draws at most; the raw span has the rest.
 _PAGE_CHARACTERS = 250_000
@@ -80,6 +82,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     tree: Tree
     turn_count: int
     taint: Taint
+    sign_turns: dict[str, int]
     needs_decision: frozenset[str]
 
     def turn_address(self, span_id: str | None) -> TurnAddress:
@@ -98,29 +101,31 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 def read(detail: TraceDetail, state: State) -> Reading:
     """Everything of a trace that is not drawing."""
-    turn_count, taint = _taint_of(detail)
+    turn_count, taint, sign_turns = _taint_of(detail)
     return Reading(
         detail=detail,
         state=state,
         tree=Tree(detail.spans),
         turn_count=turn_count,
         taint=taint,
+        sign_turns=sign_turns,
         needs_decision=_needs_decision(detail.feature),
     )
 
 
 # A person looks at one trace span by span: its taint is computed once for as long as it is settled as it is.
-_taints: OrderedDict[tuple[object, ...], tuple[int, Taint]] = OrderedDict()
+_taints: OrderedDict[tuple[object, ...], tuple[int, Taint, dict[str, int]]] = OrderedDict()
 _MOST_TAINTS = 8
 
 
-def _taint_of(detail: TraceDetail) -> tuple[int, Taint]:
-    """How many turns the conversation has, and the taint of the trace."""
+def _taint_of(detail: TraceDetail) -> tuple[int, Taint, dict[str, int]]:
+    """How many turns the conversation has, the taint of the trace, and which turn shows each sign of injection."""
     key = (detail.feature.pk, detail.settled.trace_id, detail.trace.settled_at, len(detail.spans))
     found = _taints.get(key)
     if found is None:
         turns = conversation(detail.spans)
-        found = len(turns), find_taint(turns, detail.spans, detail.settled.uncounted)
+        taint = find_taint(turns, detail.spans, detail.settled.uncounted)
+        found = len(turns), taint, turns_of_signs(turns)
         _taints[key] = found
         while len(_taints) > _MOST_TAINTS:
             with suppress(KeyError):  # another thread may have been first
@@ -173,14 +178,21 @@ def _rest(
     trace, budget = detail.trace, Budget(_PAGE_CHARACTERS)
     selected = panel.span_id if panel else None
     address = reading.turn_address(selected)
+    verdict = overview(
+        detail.settled,
+        detail.spans,
+        budget,
+        cost=trace.cost_usd,
+        taint=reading.taint,
+        needs_decision=reading.needs_decision,
+    )
+    signs = Signs("sign")
+    talk = conversation_view(
+        conversation(detail.spans), detail.spans, budget, state.turns, reading.taint, address, signs
+    )
     return {
-        "overview": overview(
-            detail.settled,
-            detail.spans,
-            budget,
-            cost=trace.cost_usd,
-            taint=reading.taint,
-            needs_decision=reading.needs_decision,
+        "overview": msgspec.structs.replace(
+            verdict, violations=_linked(reading, verdict.violations, signs, selected)
         ),
         "waterfall": waterfall(
             reading.tree,
@@ -190,9 +202,7 @@ def _rest(
             first_row=state.rows,
             find=state.find,
         ),
-        "conversation": conversation_view(
-            conversation(detail.spans), detail.spans, budget, state.turns, reading.taint, address
-        ),
+        "conversation": talk,
         "taint": taint_view(reading.taint, address),
         "neighbours": neighbour_views(trace),
         "partial": root_is_missing(detail.spans),
@@ -208,6 +218,34 @@ def _rest(
         "may_reveal": may_reveal(request, feature) and VaultEntry.objects.filter(feature=feature).exists(),
         "parts": _parts_of_other_rooms(request, detail),
     }
+
+
+def _linked(
+    reading: Reading, violations: list[ViolationView], drawn: Signs, selected: str | None
+) -> list[ViolationView]:
+    """The violations, each sign of injection with the address of its passage: on this page, in another window of the
+    conversation, or in its span.
+    """
+    if not any(one.rule[0].text == RULE for one in violations if one.rule):
+        return violations
+    detail, state = reading.detail, reading.state
+    signs = keyed_signs(in_order(detail.spans))
+    keys = {(violation.span_id, violation.detail): key for violation, key in signs}
+    first = window_of(reading.turn_count, state.turns)
+    found = []
+    for one in violations:
+        key = keys.get((one.span_id, one.said))
+        turn = reading.sign_turns.get(key or "")
+        href = ""
+        if key and f"sign-{key}" in drawn.given:
+            href = f"#sign-{key}"
+        elif key and turn is not None and not first <= turn < first + TURNS:
+            query = {"span": selected or "", "turns": turn // TURNS * TURNS}
+            href = f"?{urlencode(query)}{state.keep(without='turns')}#sign-{key}"
+        elif key and one.span_id:
+            href = f"?span={one.span_id}{state.keep()}#span-sign-{key}"
+        found.append(msgspec.structs.replace(one, href=href))
+    return found
 
 
 def _panel(reading: Reading) -> tuple[SpanPanel | None, bool]:

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from traces.present.signs import Signs, leaves_of
 from traces.present.taint import Taint
 from traces.present.taint_values import Marks
 from traces.present.taint_view import Repeated, TaintedCall, TurnAddress, repeated_by, tainted_call
@@ -67,6 +68,7 @@ class Bubble(msgspec.Struct, frozen=True, kw_only=True):
     name: list[Piece]  # of the tool or the model that answered
     notes: list[str]
     failed: bool
+    signs_word: str  # how many stretches are marked as signs of injection; empty: none
     hides: bool  # some of its text is hidden or turns its direction
     parts: list[PartView]
     documents: list[DocumentView]
@@ -94,9 +96,10 @@ def conversation_view(
     first: int = 0,
     taint: Taint | None = None,
     address: TurnAddress | None = None,
+    signs: Signs | None = None,
 ) -> Conversation:
     """The turns from offset `first` as bubbles; the tool spans say which calls failed and what they were. `taint` is
-    the trace's, `address` where another turn is found.
+    the trace's, `address` where another turn is found, `signs` marks what is a sign of injection.
     """
     calls = _calls(turns, spans)
     first = window_of(len(turns), first)
@@ -104,7 +107,7 @@ def conversation_view(
     bubbles = []
     for place, turn in enumerate(window, first):
         marks = taint.marks_of_turn.get(place) if taint else None
-        bubble = msgspec.structs.replace(_turn(turn, calls, budget, marks), number=place)
+        bubble = msgspec.structs.replace(_turn(turn, calls, budget, marks, signs), number=place)
         if marks and taint and address:
             bubble = msgspec.structs.replace(
                 bubble,
@@ -127,15 +130,19 @@ def window_of(turns: int, first: int) -> int:
     return min(first, max(turns - 1, 0) // TURNS * TURNS)
 
 
-def message_view(message: Message, budget: Budget) -> Bubble:
+def message_view(message: Message, budget: Budget, signs: Signs | None = None) -> Bubble:
     """A message of one model call, for the panel of its span."""
     untrusted = any(part.type == "tool_result" for part in message.parts)
     trust: Trust = "untrusted" if untrusted else _TRUST_OF[message.role]
-    return _bubble(trust, message.parts, [], "", [], budget)
+    return _bubble(trust, message.parts, [], "", [], budget, signs=signs)
 
 
 def document_view(
-    document: Document, span_id: str, budget: Budget, marks: Marks | None = None
+    document: Document,
+    span_id: str,
+    budget: Budget,
+    marks: Marks | None = None,
+    signs: Signs | None = None,
 ) -> DocumentView:
     """A document with its text's start; a missing ID stays empty and is said on the page."""
     metadata: Mapping[str, object] = document.metadata or {}
@@ -143,19 +150,26 @@ def document_view(
     return DocumentView(
         id=line(document.id, 200) if document.id else [],
         score="" if document.score is None else number(document.score),
-        text=shown(document.content or "", lead=400, budget=budget, cut_from=document.cut_from, marks=marks),
+        text=shown(
+            document.content or "",
+            lead=400,
+            budget=budget,
+            cut_from=document.cut_from,
+            marks=marks,
+            signs=signs,
+        ),
         about=line(about, 200) if about else [],
         span_id=span_id,
     )
 
 
-def part_view(part: Part, budget: Budget, marks: Marks | None = None) -> PartView:
-    """A part by its type; nothing of it is lost, what is long is folded."""
+def part_view(part: Part, budget: Budget, marks: Marks | None = None, signs: Signs | None = None) -> PartView:
+    """A part by its type; nothing of it is lost, what is long is folded. `signs` where it is untrusted."""
     match part.type:
         case "text":
             text = text_of(part.text or "")
             return PartView(
-                text=shown(text, lead=_LEAD, budget=budget, cut_from=part.cut_from, marks=marks),
+                text=shown(text, lead=_LEAD, budget=budget, cut_from=part.cut_from, marks=marks, signs=signs),
                 mono=text != part.text,
             )
         case "reasoning":
@@ -166,7 +180,7 @@ def part_view(part: Part, budget: Budget, marks: Marks | None = None) -> PartVie
         case "tool_call":
             text = call_text(part.tool_name or "(no name)", part.arguments)
         case "tool_result":
-            return _result(part, budget, marks)
+            return _result(part, budget, marks, signs)
         case "media":
             return PartView(text=shown(_media(part), budget=budget), label="media, not kept")
         case "other":
@@ -176,7 +190,7 @@ def part_view(part: Part, budget: Budget, marks: Marks | None = None) -> PartVie
     )
 
 
-def _result(part: Part, budget: Budget, marks: Marks | None) -> PartView:
+def _result(part: Part, budget: Budget, marks: Marks | None, signs: Signs | None) -> PartView:
     result = part.result if part.result is not None else part.text
     asked = part.arguments is not None
     return PartView(
@@ -186,6 +200,8 @@ def _result(part: Part, budget: Budget, marks: Marks | None) -> PartView:
             budget=budget,
             cut_from=part.cut_from,
             marks=marks,
+            signs=signs,
+            leaves=leaves_of(result) if signs else None,
         ),
         call=line(call_text(part.tool_name or "(no name)", part.arguments), 200) if asked else [],
         label="" if result is not None else "no result is visible",
@@ -231,11 +247,11 @@ def _calls(turns: Sequence[Turn], spans: Iterable[Span]) -> _Calls:
     )
 
 
-def _turn(turn: Turn, calls: _Calls, budget: Budget, marks: Marks | None) -> Bubble:
+def _turn(turn: Turn, calls: _Calls, budget: Budget, marks: Marks | None, signs: Signs | None) -> Bubble:
     results = [part for part in turn.parts if part.type == "tool_result"]
     called = [part.tool_name or calls.names.get(part.tool_call_id or "") for part in results]
     about = [name for name in called if name] or [turn.model or ""]
-    bubble = _bubble(turn.trust, turn.parts, turn.documents, turn.span_id, about, budget, marks)
+    bubble = _bubble(turn.trust, turn.parts, turn.documents, turn.span_id, about, budget, marks, signs)
     if len(results) == 1:
         wrong = results[0].tool_call_id in calls.failed or turn.span_id in calls.failed_spans
         return msgspec.structs.replace(bubble, failed=wrong)
@@ -261,9 +277,11 @@ def _bubble(
     about: Sequence[str],
     budget: Budget,
     marks: Marks | None = None,
+    signs: Signs | None = None,
 ) -> Bubble:
-    views = [part_view(part, budget, marks) for part in parts[:_MOST_PARTS]]
-    papers = [document_view(document, span_id, budget, marks) for document in documents[:_MOST_PARTS]]
+    signs = signs if trust == "untrusted" else None
+    views = [part_view(part, budget, marks, signs) for part in parts[:_MOST_PARTS]]
+    papers = [document_view(document, span_id, budget, marks, signs) for document in documents[:_MOST_PARTS]]
     results = sum(1 for part in parts if part.type == "tool_result")
     calls = sum(1 for part in parts if part.type == "tool_call")
     who, notes = _WHO[trust], [_TRUST_NOTES.get(trust, "")]
@@ -276,12 +294,14 @@ def _bubble(
     if len(documents) > _MOST_PARTS:
         notes.append(f"{counted(len(documents) - _MOST_PARTS, 'more document')} in the raw span")
     texts = [view.text for view in views] + [paper.text for paper in papers]
+    signs_seen = sum(text.signs for text in texts)
     return Bubble(
         trust=trust,
         who=who,
         name=line(", ".join(dict.fromkeys(name for name in about if name)), 80),
         notes=[note for note in notes if note],
         failed=False,
+        signs_word=counted(signs_seen, "sign of injection", "signs of injection") if signs_seen else "",
         hides=any(piece.kind == "hidden" for text in texts for piece in [*text.lead, *text.rest]),
         parts=views,
         documents=papers,

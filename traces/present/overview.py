@@ -8,6 +8,7 @@ import msgspec
 
 from traces.present.messages import DocumentView, document_view
 from traces.present.panel import CallDecision, call_decision
+from traces.present.signs import Signs
 from traces.present.taint import Taint
 from traces.present.text import Budget, Piece, Shown, line, shown
 from traces.present.values import Value, present
@@ -68,6 +69,8 @@ class ViolationView(msgspec.Struct, frozen=True, kw_only=True):
     rule: list[Piece]
     detail: Shown | None
     span_id: str | None
+    said: str = ""  # the detail as it is stored
+    href: str = ""  # the passage that it speaks of, where it stands on the page
 
 
 class FailedTool(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,6 +140,7 @@ def overview(
     """A settled trace for the page. Every stored text in it comes out as pieces. `cost` is in US dollars, None:
     unknown.
     """
+    signs = Signs("")  # marked here, and linked to where the conversation has them
     documents = [(document, span) for span in spans for document in span.content.documents or []]
     calls = settled.tool_calls
     # The span keeps the order in which the model gave the arguments; the stored summary does not.
@@ -178,6 +182,7 @@ def overview(
                 rule=line(found.rule, 120),
                 detail=shown(found.detail, lead=600, budget=budget) if found.detail else None,
                 span_id=found.span_id,
+                said=found.detail or "",
             )
             for found in settled.violations
         ],
@@ -192,7 +197,7 @@ def overview(
             for name in sorted({call.name for call in calls if call.status == "error"})[:_MOST_FAILED_TOOLS]
         ],
         documents=[
-            document_view(document, span.span_id.hex(), budget)
+            document_view(document, span.span_id.hex(), budget, signs=signs)
             for document, span in documents[:_MOST_DOCUMENTS]
         ],
         more_documents=max(len(documents) - _MOST_DOCUMENTS, 0),
@@ -233,7 +238,7 @@ def _call(
         name=line(call.name or "(no name)", 80),
         status=call.status,
         arguments=None if arguments is None else present(arguments, budget, marks),
-        result=None if call.result is None else present(call.result, budget),
+        result=None if call.result is None else present(call.result, budget, signs=Signs("")),
         span_id=call.span_id,
         tainted=len(sink.values) if sink else 0,
         decision=call_decision(call.name, call.decision, needs_decision),

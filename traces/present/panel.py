@@ -7,6 +7,7 @@ import msgspec
 
 from traces.present.messages import Bubble, DocumentView, document_view, message_view
 from traces.present.prompt_diff import previous_call
+from traces.present.signs import Signs
 from traces.present.taint import Taint
 from traces.present.taint_view import TaintedCall, TaintedLine, TurnAddress, tainted_call, tainted_line
 from traces.present.text import Budget, Piece, Shown, line, shown
@@ -120,6 +121,7 @@ def span_panel(
     content = span.content
     documents = content.documents
     parent_id = span.parent_span_id.hex() if span.parent_span_id else None
+    signs = Signs("span-sign")
     names = {other.span_id.hex(): other.name for other in spans} if span_id in uncounted else {}
     error = error_of(span)
     return SpanPanel(
@@ -134,14 +136,16 @@ def span_panel(
         facts=_facts(span, started_at),
         notes=_notes(span, uncounted.get(span_id), names, conflicts),
         arguments=None if content.arguments is None else present(content.arguments, budget, marks),
-        result=None if content.result is None else present(content.result, budget),
-        input=_messages(content.input, budget),
+        result=None if content.result is None else present(content.result, budget, signs=signs),
+        input=_messages(content.input, budget, signs),
         output=_messages(content.output, budget),
         input_text=_text(None if content.input else content.input_text, budget),
         output_text=_text(None if content.output else content.output_text, budget),
         documents=None
         if documents is None
-        else [document_view(document, span_id, budget) for document in documents[:_MOST_DOCUMENTS]],
+        else [
+            document_view(document, span_id, budget, signs=signs) for document in documents[:_MOST_DOCUMENTS]
+        ],
         more_documents=max(len(documents or []) - _MOST_DOCUMENTS, 0),
         tools_offered=_tools_offered(content.tool_definitions or []),
         parent_id=parent_id if parent_id in tree.by_id and parent_id != span_id else None,
@@ -215,12 +219,14 @@ def _text(text: str | None, budget: Budget) -> Shown | None:
     return shown(text_of(text), budget=budget) if text else None
 
 
-def _messages(messages: Sequence[Message] | None, budget: Budget) -> Messages | None:
+def _messages(
+    messages: Sequence[Message] | None, budget: Budget, signs: Signs | None = None
+) -> Messages | None:
     if not messages:
         return None
     latest = messages[-_MOST_MESSAGES:]
     return Messages(
-        bubbles=[message_view(message, budget) for message in latest],
+        bubbles=[message_view(message, budget, signs) for message in latest],
         word=counted(len(messages), "message"),
         earlier=len(messages) - len(latest),
     )

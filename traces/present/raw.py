@@ -5,9 +5,11 @@ from typing import Final
 
 import msgspec
 
-from traces.present.text import Budget, Piece, Shown, line, pieces
+from traces.present.signs import Signs
+from traces.present.text import Budget, Piece, Shown, line, with_signs
 from traces.present.values import readable
 from traces.present.words import counted, size
+from traces.summarise.injection import untrusted_texts
 from traces.vocabulary import Json, Span
 
 # Past this a section is offered as a download of JSON instead of being drawn: 4 MiB of elements stall a
@@ -44,10 +46,13 @@ def raw_span(span: Span) -> RawSpanView:
         ("Resource", span.resource),
     ]
     budget = Budget(_MOST_DRAWN)
+    untrusted = [text for _, _, text in untrusted_texts([span])]
     return RawSpanView(
         span_id=span.span_id.hex(),
         name=line(span.name or "(no name)", 120),
-        sections=[_section(name, value, budget) for name, value in sections],
+        sections=[
+            _section(name, value, budget, untrusted if name == "Content" else []) for name, value in sections
+        ],
     )
 
 
@@ -117,14 +122,14 @@ def _entries(value: Json) -> str:
     return counted(len(value), "entry", "entries") if isinstance(value, list) else ""
 
 
-def _section(name: str, value: Json, budget: Budget) -> Section:
+def _section(name: str, value: Json, budget: Budget, untrusted: list[str]) -> Section:
     text = readable(value)
     granted = budget.take(len(text))
     drawn = text if granted == len(text) else ""
     return Section(
         name=name,
         text=Shown(
-            pieces(drawn),
+            with_signs(drawn, Signs("raw-sign"), untrusted),
             [],
             size=len(text.encode("utf-8", "surrogatepass")),
             left_out=len(text) - len(drawn),

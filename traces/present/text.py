@@ -9,11 +9,12 @@ against the Unicode database in the tests). Escaping stays the template's work: 
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
 import msgspec
 
+from traces.present.signs import Passage, Signs
 from traces.present.taint_values import Marks
 from traces.redact.tokens import TOKEN_PATTERN, short
 
@@ -55,12 +56,13 @@ _NAMES: Final[dict[int, str]] = {
 
 class Piece(msgspec.Struct, frozen=True):
     """A stretch of text that is drawn in one way; `title` says more: a token in full, what a hidden run
-    spells. A `mark` is a value that untrusted text said first.
+    spells. A `mark` is a value that untrusted text said first. `sign`: it stands in a sign of injection.
     """
 
     kind: Literal["plain", "hidden", "token", "mark", "added", "removed"]
     text: str
     title: str = ""
+    sign: Passage | None = None
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -77,6 +79,20 @@ class Shown(msgspec.Struct, frozen=True):
     rest_characters: int = 0
     left_out: int = 0
     cut_from: int | None = None
+
+    @property
+    def signs(self) -> int:
+        """How many stretches are marked as signs of injection."""
+        return count_signs([*self.lead, *self.rest])
+
+
+def count_signs(parts: Sequence[Piece]) -> int:
+    """How many marked stretches the pieces hold; neighbours of one stretch count once."""
+    return sum(
+        1
+        for before, piece in zip([None, *parts], parts, strict=False)
+        if piece.sign is not None and (before is None or before.sign is not piece.sign)
+    )
 
 
 class Budget:
@@ -131,11 +147,15 @@ def shown(
     budget: Budget | None = None,
     cut_from: int | None = None,
     marks: Marks | None = None,
+    signs: Signs | None = None,
+    leaves: Sequence[str] | None = None,
 ) -> Shown:
     """The text with its first `lead` characters at once and the rest folded, as far as the page's budget
-    goes; `marks` finds the values in it that are marked.
+    goes; `marks` finds the values in it that are marked, `signs` the signs of injection in the `leaves` that it shows
+    (in the text itself, where none are given).
     """
-    whole = pieces(text)
+    text = text.replace("\r\n", "\n") if signs else text
+    whole = with_signs(text, signs, [text] if leaves is None else leaves) if signs else pieces(text)
     first, rest = _split(whole, lead)
     rest_characters = sum(len(piece.text) for piece in rest)
     left_out = 0
@@ -144,6 +164,8 @@ def shown(
         granted = budget.take(rest_characters)
         if granted < rest_characters:
             left_out = rest_characters
+            if signs:
+                signs.forget(piece.sign for piece in rest)
             rest, rest_characters = [], 0
     return Shown(
         lead=marked(first, marks),
@@ -155,6 +177,17 @@ def shown(
     )
 
 
+def with_signs(text: str, signs: Signs, leaves: Sequence[str]) -> list[Piece]:
+    """The text in pieces, those inside the signs of injection of its `leaves` marked."""
+    found: list[Piece] = []
+    at = 0
+    for start, end, passage in signs.ranges(text, leaves):
+        found += pieces(text[at:start])
+        found += [msgspec.structs.replace(piece, sign=passage) for piece in pieces(text[start:end])]
+        at = end
+    return [*found, *pieces(text[at:])]
+
+
 def marked(parts: list[Piece], marks: Marks | None) -> list[Piece]:
     """The pieces with the marked values in their plain text as pieces of their own."""
     if not marks:
@@ -163,14 +196,14 @@ def marked(parts: list[Piece], marks: Marks | None) -> list[Piece]:
     for piece in parts:
         if piece.kind != "plain":
             known = piece.kind == "token" and marks.ranges(piece.title)
-            found.append(Piece("mark", piece.text, piece.title) if known else piece)
+            found.append(msgspec.structs.replace(piece, kind="mark") if known else piece)
             continue
         at = 0
         for start, end in marks.ranges(piece.text):
-            found += [Piece("plain", piece.text[at:start])] if start > at else []
-            found.append(Piece("mark", piece.text[start:end]))
+            found += [Piece("plain", piece.text[at:start], sign=piece.sign)] if start > at else []
+            found.append(Piece("mark", piece.text[start:end], sign=piece.sign))
             at = end
-        found += [Piece("plain", piece.text[at:])] if at < len(piece.text) else []
+        found += [Piece("plain", piece.text[at:], sign=piece.sign)] if at < len(piece.text) else []
     return found
 
 
@@ -279,6 +312,6 @@ def _split(whole: list[Piece], characters: int) -> tuple[list[Piece], list[Piece
         near = max(piece.text.rfind("\n", 0, at), piece.text.rfind(" ", 0, at))
         if near > at - 80 and near > 0:
             at = near + 1
-        head = [Piece("plain", piece.text[:at])] if at else []
-        return whole[:index] + head, [Piece("plain", piece.text[at:]), *whole[index + 1 :]]
+        head = [Piece("plain", piece.text[:at], sign=piece.sign)] if at else []
+        return whole[:index] + head, [Piece("plain", piece.text[at:], sign=piece.sign), *whole[index + 1 :]]
     return list(whole), []

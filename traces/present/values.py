@@ -6,6 +6,7 @@ import json
 
 import msgspec
 
+from traces.present.signs import Signs, leaves_of
 from traces.present.taint_values import Marks
 from traces.present.text import Budget, Piece, Shown, line, shown
 from traces.vocabulary import Json
@@ -64,19 +65,28 @@ def _pretty(text: str) -> str:
     return readable(value)
 
 
-def present(value: Json, budget: Budget | None = None, marks: Marks | None = None) -> Value:
-    """The value for a page. Every string in it is stored text and comes out as pieces, `marks` marked."""
+def present(
+    value: Json, budget: Budget | None = None, marks: Marks | None = None, signs: Signs | None = None
+) -> Value:
+    """The value for a page. Every string in it is stored text and comes out as pieces, `marks` marked; `signs` where it
+    is untrusted.
+    """
     if isinstance(value, dict) and value:
         names = list(value.items())
-        rows = [_named(name, inner, budget, marks) for name, inner in names[:_MOST_NAMES]]
+        rows = [_named(name, inner, budget, marks, signs) for name, inner in names[:_MOST_NAMES]]
         return Value(rows=rows, more=max(len(names) - _MOST_NAMES, 0))
-    return Value(text=shown(text_of(value), budget=budget, marks=marks), is_data=not isinstance(value, str))
+    leaves = leaves_of(value) if signs else None
+    text = shown(text_of(value), budget=budget, marks=marks, signs=signs, leaves=leaves)
+    return Value(text=text, is_data=not isinstance(value, str))
 
 
-def _named(name: object, value: Json, budget: Budget | None, marks: Marks | None) -> Named:
+def _named(
+    name: object, value: Json, budget: Budget | None, marks: Marks | None, signs: Signs | None
+) -> Named:
+    leaves = leaves_of(value) if signs else None
     return Named(
         line(str(name), 120),
-        shown(text_of(value), lead=400, budget=budget, marks=marks),
+        shown(text_of(value), lead=400, budget=budget, marks=marks, signs=signs, leaves=leaves),
         not isinstance(value, str),
     )
 

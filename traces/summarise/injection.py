@@ -5,6 +5,7 @@ its instructions as what is spoken of, for people write "please ignore the previ
 linear, whatever the text. Decision 041 says what is looked for and what is not.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -16,7 +17,7 @@ import re2
 from traces.summarise.injection_patterns import NAMED, STRONG, WEAK
 from traces.vocabulary import Json, Span, Violation
 
-__all__ = ["Sign", "injection_signs", "signs_of"]
+__all__ = ["Sign", "injection_signs", "keyed_signs", "passage_key", "signs_of", "texts_of", "untrusted_texts"]
 
 RULE: Final = "injection_sign"
 # What is looked at of one text, and of one trace, in characters; what is told of one trace.
@@ -106,10 +107,20 @@ def injection_signs(spans: Sequence[Span]) -> list[Violation]:
     """The signs in the untrusted text of a trace, each once and where it is first shown, at most `MOST_SIGNS`. Its
     detail names the field and the characters. `spans` in their fixed order.
     """
-    found: list[Violation] = []
+    return [violation for violation, _ in keyed_signs(spans)]
+
+
+def passage_key(what: str, passage: str) -> str:
+    """What one sign is known by, wherever in a trace its words stand."""
+    return hashlib.sha256(f"{what}\0{passage[:_EXCERPT]}".encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def keyed_signs(spans: Sequence[Span]) -> list[tuple[Violation, str]]:
+    """The same with each sign's key."""
+    found: list[tuple[Violation, str]] = []
     told: set[tuple[str, str]] = set()
     left = MOST_OF_A_TRACE
-    for span, field, text in _untrusted(spans):
+    for span, field, text in untrusted_texts(spans):
         if left <= 0 or len(found) >= MOST_SIGNS:
             break
         left -= len(text)
@@ -118,9 +129,9 @@ def injection_signs(spans: Sequence[Span]) -> list[Violation]:
             if (sign.what, excerpt) in told:
                 continue
             told.add((sign.what, excerpt))
-            found.append(
-                Violation(rule=RULE, span_id=span.span_id.hex(), detail=_detail(field, sign, excerpt))
-            )
+            detail = _detail(field, sign, excerpt)
+            violation = Violation(rule=RULE, span_id=span.span_id.hex(), detail=detail)
+            found.append((violation, passage_key(sign.what, excerpt)))
     return found[:MOST_SIGNS]
 
 
@@ -134,26 +145,26 @@ def _as_tagged(character: str) -> str:
     return chr(ord(character) - 0xE0000) if 0xE0020 <= ord(character) <= 0xE007E else character
 
 
-def _untrusted(spans: Sequence[Span]) -> Iterator[tuple[Span, str, str]]:
+def untrusted_texts(spans: Sequence[Span]) -> Iterator[tuple[Span, str, str]]:
     """(span, field, text): documents and results where they came from, then results that only a call's input shows."""
     for span in spans:
         for n, document in enumerate(span.content.documents or ()):
             if document.content:
                 yield span, f"document {document.id or n + 1}", document.content
         if span.kind == "tool" and span.content.result is not None:
-            for path, text in _texts(span.content.result):
+            for path, text in texts_of(span.content.result):
                 yield span, f"result{path}", text
     for span in spans:
         for n, message in enumerate(span.content.input or ()):
             for part in message.parts:
                 if part.type == "tool_result" and part.result is not None:
-                    for path, text in _texts(part.result):
+                    for path, text in texts_of(part.result):
                         yield span, f"input {n + 1}, result{path}", text
                 elif message.role == "tool" and part.text:
                     yield span, f"input {n + 1}", part.text
 
 
-def _texts(value: Json) -> Iterator[tuple[str, str]]:
+def texts_of(value: Json) -> Iterator[tuple[str, str]]:
     """(path, text) of each text in a JSON value, at most so many values."""
     pending: list[tuple[str, Json]] = [("", value)]
     for _ in range(_MOST_NODES):

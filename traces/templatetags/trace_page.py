@@ -3,13 +3,15 @@ stored.
 """
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from django import template
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from traces.present.text import Piece, Shown
-from traces.present.words import number, size
+from traces.present.signs import Passage
+from traces.present.text import Piece, Shown, count_signs
+from traces.present.words import counted, number, size
 
 register = template.Library()
 
@@ -37,14 +39,16 @@ def pieces(parts: Sequence[Piece]) -> SafeString:
 @register.simple_tag
 def stored(text: Shown, raw: str = "", mono: bool = False) -> SafeString:
     """Stored text as a block: its start, the rest folded with its size; `raw` is the raw span's address."""
-    said = [_block(text.lead, mono)] if text.lead or not text.left_out else []
+    anchors: set[str] = set()
+    said = [_block(text.lead, mono, anchors)] if text.lead or not text.left_out else []
     if text.rest:
         said.append(
             format_html(
-                '<details class="rest"><summary>{} more characters, {} in all</summary>{}</details>',
+                '<details class="rest"><summary>{} more characters, {} in all{}</summary>{}</details>',
                 number(text.rest_characters),
                 size(text.size),
-                _block(text.rest, mono),
+                _folded_signs(count_signs(text.rest)),
+                _block(text.rest, mono, anchors, folded=True),
             )
         )
     if text.left_out:
@@ -59,11 +63,43 @@ def stored(text: Shown, raw: str = "", mono: bool = False) -> SafeString:
     return format_html_join("", "{}", ((part,) for part in said))
 
 
-def _block(parts: Sequence[Piece], mono: bool) -> SafeString:
+def _folded_signs(count: int) -> SafeString | str:
+    if not count:
+        return ""
+    return format_html(
+        ' <span class="pill bad">{}</span>', counted(count, "sign of injection", "signs of injection")
+    )
+
+
+def _block(parts: Sequence[Piece], mono: bool, anchors: set[str], *, folded: bool = False) -> SafeString:
     if not parts:
         return format_html('<div class="stored aside">(empty)</div>')
-    return format_html('<div class="stored{}"><bdi>{}</bdi></div>', " code" if mono else "", _joined(parts))
+    # An opened fold scrolls: by keyboard too.
+    focusable = ' tabindex="0"' if folded else ""
+    return format_html(
+        f'<div class="stored{{}}"{focusable}><bdi>{{}}</bdi></div>',
+        " code" if mono else "",
+        _joined(parts, anchors),
+    )
 
 
-def _joined(parts: Sequence[Piece]) -> SafeString:
-    return format_html_join("", "{}", ((_drawn(piece),) for piece in parts))
+def _joined(parts: Sequence[Piece], anchors: set[str] | None = None) -> SafeString:
+    """The pieces in their order, those of one sign of injection in one mark that says so."""
+    stretches = [(sign, list(inner)) for sign, inner in groupby(parts, key=lambda piece: piece.sign)]
+    return format_html_join("", "{}", ((_stretch(sign, inner, anchors),) for sign, inner in stretches))
+
+
+def _stretch(sign: Passage | None, parts: Sequence[Piece], anchors: set[str] | None) -> SafeString:
+    drawn = format_html_join("", "{}", ((_drawn(piece),) for piece in parts))
+    if sign is None:
+        return drawn
+    anchor = ""
+    if sign.anchor and anchors is not None and sign.anchor not in anchors:
+        anchors.add(sign.anchor)
+        anchor = format_html(' id="{}" tabindex="-1"', sign.anchor)
+    return format_html(
+        '<mark class="sign"{} title="{}"><span class="sign-word">sign of injection</span>{}</mark>',
+        anchor,
+        sign.what,
+        drawn,
+    )
