@@ -5,6 +5,7 @@ class ReviewsConfig(AppConfig):
     name = "reviews"
 
     def ready(self) -> None:
-        from reviews import telling
+        from reviews import panels, telling
 
         telling.register()
+        panels.register()

@@ -8,12 +8,16 @@ from uuid import UUID
 
 import msgspec
 from django.db import connection
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 
 from features.clock import clock
-from features.models import Feature, Person
+from features.models import Feature, FeatureRole, Person
+from features.queries import features_for
 from reviews.models import Review, RubricVersion, Sample
 from reviews.rubric import Rubric, read_rubric
+
+# Whose grades are asked for.
+MAY_GRADE = frozenset({"reviewer", "lead"})
 
 _rubrics: dict[UUID, Rubric] = {}
 
@@ -56,6 +60,24 @@ WHERE i.sample_id = ANY(%(samples)s) AND i.settled_at IS NULL
       < CASE WHEN i.adjudicate THEN i.wanted + 1 ELSE i.wanted END
 GROUP BY i.sample_id
 """
+
+
+def features_to_grade(person: Person) -> QuerySet[Feature]:
+    """The features that the person reviews."""
+    held = FeatureRole.objects.filter(
+        user_id=person.pk, permission__codename__in=[f"role_{role}" for role in sorted(MAY_GRADE)]
+    )
+    return features_for(person).filter(pk__in=held.values("content_object_id"))
+
+
+def count_left(person: Person) -> int:
+    """How many requests of open samples are left for the person. One query, a second one where something is open."""
+    now = clock()
+    open_ones = Sample.objects.filter(
+        feature__in=features_to_grade(person), closed_at=None, closes_at__gt=now
+    ).values_list("pk", flat=True)
+    samples = list(open_ones)
+    return sum(_left(samples, person, now).values()) if samples else 0
 
 
 def waiting(person: Person, features: Sequence[Feature]) -> list[Waiting]:

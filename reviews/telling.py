@@ -12,6 +12,10 @@ from reviews.models import Flag, Review, Sample
 Facts = dict[str, Any]
 
 
+def _at_queue(feature: Feature | None, facts: Facts) -> str:
+    return reverse("reviews")
+
+
 def _at_trace(feature: Feature | None, facts: Facts) -> str:
     return reverse("trace", args=[feature.slug, facts["trace"]]) if feature else reverse("features")
 
@@ -26,12 +30,12 @@ def register() -> None:
         "sample.drawn": Kind(
             lambda feature, facts: f"{facts['drawn']} requests of {feature} wait to be graded",
             lambda feature, facts: f"{facts['what']}; it closes on {facts['until']} UTC.",
-            _at_rubric,
+            _at_queue,
         ),
         "sample.open": Kind(
             lambda feature, facts: f"{facts['left']} requests of {feature} are not graded yet",
             lambda feature, facts: f"{facts['what']} closes on {facts['until']} UTC.",
-            _at_rubric,
+            _at_queue,
         ),
         "sample.closed": Kind(
             lambda feature, facts: f"{facts['what']} of {feature} is closed",

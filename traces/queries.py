@@ -37,6 +37,7 @@ __all__ = [
     "locate",
     "metrics",
     "row_of",
+    "session_before",
     "summary_of",
     "tree_of",
 ]
@@ -249,6 +250,24 @@ def find_trace(features: Sequence[Feature], text: str) -> TraceDetail | None:
         conflicts=sorted({bytes(span_id).hex() for (span_id,) in conflicts}),
         also=also,
     )
+
+
+def session_before(trace: Trace, most: int) -> list[list[Span]]:
+    """The spans of the `most` requests of the same session just before, the oldest first."""
+    if not trace.session_id:
+        return []
+    rows = (
+        Trace.objects.filter(
+            feature=trace.feature_id, session_id=trace.session_id, started_at__lt=trace.started_at
+        )
+        .order_by("-started_at", "-trace_id")
+        .values_list("trace_id", "started_at", "duration_ns")[:most]
+    )
+    found = []
+    for trace_id, started_at, duration_ns in rows:
+        first, last = started_at.date(), (started_at + timedelta(microseconds=duration_ns / 1000)).date()
+        found.append(attach_events(*_stored(bytes(trace_id), trace.feature_id, first, last)))
+    return found[::-1]
 
 
 def _stored(trace_id: bytes, feature_id: UUID, first: Any, last: Any) -> tuple[list[Span], list[LogEvent]]:

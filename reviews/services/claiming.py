@@ -11,11 +11,11 @@ from features.errors import ClearanceError
 from features.models import Person
 from features.queries import roles_on
 from reviews.models import GoldItem, Review, Sample, SampleItem
+from reviews.queries import MAY_GRADE as MAY_GRADE
 from reviews.services.calibrating import Standing, gold_due, standing_of
 
 # Without a keystroke for so long an item is free for others.
 LEASE = timedelta(minutes=30)
-MAY_GRADE = frozenset({"reviewer", "lead"})
 
 
 class MayNotGrade(ClearanceError):

@@ -32,6 +32,10 @@ class Draft(msgspec.Struct, frozen=True, omit_defaults=True):
     grades: dict[str, int] = {}
     note: str = ""
     comments: list[dict[str, str]] = []  # {"quote", "text"}
+    # Which answer of the server it was typed over, and when (milliseconds): a tab that never heard that its last save
+    # arrived goes on over it.
+    tab: str = ""
+    turn: int = 0
 
 
 class DraftChanged(ConflictError):
@@ -56,7 +60,7 @@ def save_draft(review_id: UUID, draft: Draft, revision: int, by: Person) -> Revi
     draft = _clean(draft)
     with transaction.atomic():
         review, item = _held(review_id, by)
-        if review.revision != revision:
+        if review.revision != revision and not _goes_on(review.draft, draft):
             raise DraftChanged(review)
         check_grades(rubric_of(review.sample.rubric), draft.grades, complete=False)
         now = clock()
@@ -220,7 +224,18 @@ def _clean(draft: Draft) -> Draft:
         {name: _text(one.get(name, ""))[:_LONGEST_COMMENT] for name in ("quote", "text")}
         for one in draft.comments
     ]
-    return Draft(draft.grades, _text(draft.note), [one for one in comments if one["text"].strip()])
+    return Draft(
+        draft.grades,
+        _text(draft.note),
+        [one for one in comments if one["quote"].strip() or one["text"].strip()],
+        _text(draft.tab)[:40],
+        draft.turn,
+    )
+
+
+def _goes_on(kept: dict[str, Any], draft: Draft) -> bool:
+    """Whether what is kept came from the same tab, which did not hear of it, and is no newer."""
+    return bool(draft.tab) and kept.get("tab") == draft.tab and kept.get("turn", 0) <= draft.turn
 
 
 def _text(text: str) -> str:

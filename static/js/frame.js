@@ -2,10 +2,8 @@
 const root = document.documentElement;
 const announcer = document.getElementById("announcer");
 
-const store = {
-  get: (name) => { try { return localStorage.getItem(`clearance.${name}`); } catch { return null; } },
-  set: (name, value) => { try { localStorage.setItem(`clearance.${name}`, value); } catch { /* this page only */ } },
-};
+// Where a browser keeps nothing, nobody can sign in either.
+const stored = (name, usual) => localStorage[`clearance.${name}`] ?? usual;
 
 function say(words) {
   if (!announcer) return;
@@ -50,51 +48,44 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") closeAll();
 });
 
-// --- colours and single-key shortcuts
-function bindTheme() {
-  const chosen = store.get("theme") ?? "system";
-  document.querySelectorAll("[data-setting=theme] input").forEach((input) => {
-    input.checked = input.value === chosen;
+// --- what a person chose: colours, times, single-key shortcuts
+function bind(name, usual, show) {
+  document.querySelectorAll(`[data-setting=${name}] input`).forEach((input) => {
+    input.checked = input.value === stored(name, usual);
     input.addEventListener("change", () => {
-      store.set("theme", input.value);
-      if (input.value === "system") delete root.dataset.theme;
-      else root.dataset.theme = input.value;
-      document.dispatchEvent(new Event("clearance:theme"));
+      localStorage[`clearance.${name}`] = input.value;
+      show(input.value);
     });
   });
+}
+
+function showTheme(theme) {
+  root.dataset.theme = theme;
+  document.dispatchEvent(new Event("clearance:theme"));
+}
+
+function bindKeys() {
   const keys = document.querySelector("[data-keys-switch]");
   if (!keys) return;
   keys.checked = root.dataset.keys !== "off";
   keys.addEventListener("change", () => {
-    store.set("keys", keys.checked ? "on" : "off");
-    if (keys.checked) delete root.dataset.keys;
-    else root.dataset.keys = "off";
+    root.dataset.keys = localStorage["clearance.keys"] = keys.checked ? "on" : "off";
   });
 }
 
 // --- times: relative as the server wrote them, or exact; the title has my zone and UTC
-function exact(at, zone) {
-  return new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium", timeZone: zone }).format(at);
-}
+const exact = (at, timeZone) => at.toLocaleString("sv-SE", { timeZone });
 
-function showTimes(within = document) {
-  const mode = store.get("times") ?? "relative";
+function showTimes() {
+  const mode = stored("times", "relative");
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  within.querySelectorAll("time[datetime]").forEach((time) => {
+  document.querySelectorAll("time[datetime]").forEach((time) => {
     const at = new Date(time.dateTime);
     if (Number.isNaN(at.getTime())) return;
     time.dataset.relative ??= time.textContent;
     time.title = `${exact(at, zone)} ${zone}\n${exact(at, "UTC")} UTC`;
     if (mode === "relative") time.textContent = time.dataset.relative;
     else time.textContent = mode === "utc" ? `${exact(at, "UTC")} UTC` : exact(at, zone);
-  });
-}
-
-function bindTimes() {
-  const chosen = store.get("times") ?? "relative";
-  document.querySelectorAll("[data-setting=times] input").forEach((input) => {
-    input.checked = input.value === chosen;
-    input.addEventListener("change", () => { store.set("times", input.value); showTimes(); });
   });
 }
 
@@ -126,6 +117,7 @@ document.addEventListener("htmx:afterSettle", () => {
 });
 document.addEventListener("htmx:sendError", () => say("The server does not answer; nothing was changed."));
 
-bindTheme();
-bindTimes();
+bind("theme", "system", showTheme);
+bind("times", "relative", showTimes);
+bindKeys();
 showTimes();

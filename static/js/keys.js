@@ -8,15 +8,15 @@ function typing(target) {
 }
 
 function rows() {
-  return [...document.querySelectorAll("[data-rows] tbody tr:has(a)")];
+  return [...document.querySelectorAll("[data-rows] tbody tr:has(a), .criterion")];
 }
 
 function move(step) {
   const all = rows();
   if (!all.length) return false;
-  const held = all.findIndex((row) => row.contains(document.activeElement));
+  const held = all.findIndex((row) => row.matches(".now, :focus-within"));
   const next = held < 0 ? (step > 0 ? 0 : all.length - 1) : Math.min(Math.max(held + step, 0), all.length - 1);
-  const link = all[next].querySelector("a.open") ?? all[next].querySelector("a");
+  const link = all[next].querySelector("a.open, :checked") ?? all[next].querySelector("a, input");
   link.focus();
   link.scrollIntoView({ block: "nearest" });
   return true;
@@ -38,9 +38,10 @@ function showHelp() {
   return true;
 }
 
-// What a page has under its own key: a field takes the focus, all else is pressed.
+// What a page has under its own key, of several forms that of the one to go on with: a field takes the focus, all else
+// is pressed.
 function press(key) {
-  const one = document.querySelector(`[data-key="${CSS.escape(key)}"]`);
+  const one = document.querySelector(`[data-key="${CSS.escape(key)}"]:not(.criterion:not(.now) *)`);
   one?.focus();
   if (!one?.matches("textarea")) one?.click();
   return one;

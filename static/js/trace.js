@@ -31,13 +31,6 @@ function out() {
   return hold(rows.find((row) => Number(row.ariaLevel) < Number(rows[0].ariaLevel))) || true;
 }
 
-// Links that a key presses.
-function press(key) {
-  const found = document.querySelector(`[data-key="${CSS.escape(key)}"]`);
-  found?.click();
-  return Boolean(found);
-}
-
 const KEYS = { j: () => step(1), k: () => step(-1) };
 const IN_TREE = {
   ArrowDown: KEYS.j,
@@ -53,7 +46,7 @@ document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey) return;
   if (event.target.closest?.("input, select, textarea, [contenteditable], dialog[open]")) return;
   const letter = event.key.length === 1 && document.documentElement.dataset.keys !== "off";
-  const action = letter ? KEYS[event.key] ?? (() => press(event.key)) : held() >= 0 && IN_TREE[event.key];
+  const action = letter ? KEYS[event.key] : held() >= 0 && IN_TREE[event.key];
   if (action && action()) event.preventDefault();
 });
 

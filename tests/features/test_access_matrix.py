@@ -3,6 +3,7 @@ fails.
 """
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from uuid import UUID
 
@@ -16,6 +17,8 @@ from approvals.services import Ask, decide, kill
 from audit.services import Actor, append, make_checkpoint
 from features.models import ROLES, Feature, Person
 from features.services import create_feature, create_key, create_person
+from reviews.models import Review, Sample
+from reviews.services import claim, draw_window
 from tests.approvals.support import apply
 from tests.support import Browser, Stack, unique
 from tests.traces.test_api import body
@@ -23,7 +26,7 @@ from traces.holds import hold_trace
 from traces.ingest import ingest_traces
 from traces.services import settle_dirty
 
-OK, FOUND, FORBIDDEN, ABSENT = 200, 302, 403, 404
+OK, FOUND, SEE, FORBIDDEN, ABSENT = 200, 302, 303, 403, 404
 TRACE = "ab" * 16
 WHO = ("nobody", "stranger", "administrator", *ROLES)
 
@@ -196,6 +199,15 @@ MATRIX: dict[str, dict[str, dict[str, int]]] = {
         "GET": roles_only(FORBIDDEN, lead=OK),
         "POST": roles_only(FORBIDDEN, lead=400),
     },
+    "reviews/": {"GET": everybody(OK)},
+    "reviews/<uuid:sample_id>/next": {"POST": {**roles_only(FORBIDDEN, lead=SEE), "reviewer": SEE}},
+    # The review in the scene is the reviewer's: to all others it is one that does not exist.
+    "reviews/items/<uuid:review_id>/": {"GET": {**everybody(ABSENT), "reviewer": OK}},
+    "reviews/items/<uuid:review_id>/draft": {"POST": {**everybody(ABSENT), "reviewer": 400}},
+    "reviews/items/<uuid:review_id>/submit": {"POST": {**everybody(ABSENT), "reviewer": 400}},
+    "reviews/items/<uuid:review_id>/skip": {"POST": {**everybody(ABSENT), "reviewer": 400}},
+    "reviews/items/<uuid:review_id>/flag": {"POST": {**everybody(ABSENT), "reviewer": 400}},
+    "reviews/items/<uuid:review_id>/take-back": {"POST": {**everybody(ABSENT), "reviewer": SEE}},
     "features/<slug:slug>/reviews/rubric/": {"GET": roles_only()},
     "features/<slug:slug>/reviews/rubric/draft/": {
         "GET": roles_only(FORBIDDEN, lead=OK),
@@ -253,13 +265,23 @@ class Scene:
         found = find_trace([self.feature], TRACE)
         assert found is not None
         self.span = found.spans[0].span_id.hex()
+        self.people: dict[str, Person] = {}
         self.browsers = {who: self._browser(who) for who in WHO}
+        self.desk, self.review = self._review()
 
     def _decision(self) -> Decision:
         apply(self.feature.slug)
         key, _ = create_key(feature=self.feature, scopes=["decide"])
         args = {"order_id": "A-1", "amount": "180.00", "currency": "USD"}
         return decide(key, Ask(Proposal("refund", args), "matrix", b"matrix"))
+
+    def _review(self) -> tuple[Sample, Review]:
+        """A sample of the trace, and the reviewer's review under way."""
+        now = datetime.now(UTC)
+        sample = draw_window(self.feature, now - timedelta(days=3), now + timedelta(days=1)).sample
+        review = claim(sample, self.people["reviewer"])
+        assert review is not None
+        return sample, review
 
     def _browser(self, who: str) -> Browser:
         if who == "nobody":
@@ -269,11 +291,14 @@ class Scene:
         person, _ = create_person(
             name=unique(who.replace("_", "-")), roles=roles, administrator=who == "administrator"
         )
+        self.people[who] = person
         return Browser(self.stack, person)
 
     def url(self, route: str) -> str:
         filled = (
-            route.replace("policy/<int:number>", "policy/1")
+            route.replace("reviews/<uuid:sample_id>/next", f"reviews/{self.desk.pk}/next")
+            .replace("<uuid:review_id>", str(self.review.pk))
+            .replace("policy/<int:number>", "policy/1")
             .replace("<slug:slug>", self.feature.slug)
             .replace("<str:trace_id>", TRACE)
             .replace("<str:id>", TRACE)

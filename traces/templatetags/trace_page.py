@@ -25,7 +25,8 @@ _TEMPLATES = {
 }
 
 
-def _drawn(piece: Piece) -> SafeString:
+def draw_piece(piece: Piece) -> SafeString:
+    """One piece, escaped, in the element of its kind."""
     title = format_html(' title="{}"', piece.title) if piece.title else ""
     return format_html(_TEMPLATES[piece.kind], piece.text, title)
 
@@ -90,7 +91,7 @@ def _joined(parts: Sequence[Piece], anchors: set[str] | None = None) -> SafeStri
 
 
 def _stretch(sign: Passage | None, parts: Sequence[Piece], anchors: set[str] | None) -> SafeString:
-    drawn = format_html_join("", "{}", ((_drawn(piece),) for piece in parts))
+    drawn = format_html_join("", "{}", ((draw_piece(piece),) for piece in parts))
     if sign is None:
         return drawn
     anchor = ""
