@@ -146,11 +146,6 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     now: bool
     wrong: str
 
-    @property
-    def answered(self) -> bool:
-        """Whether a value is chosen."""
-        return any(one.chosen for one in self.choices)
-
 
 def asked_of(criteria: Sequence[Criterion], draft: Draft, error: ClearanceError | None = None) -> list[Asked]:
     """The form's criteria with what was typed; the first that waits for an answer is the one to go on with."""

@@ -103,7 +103,6 @@ def _page(
         "words": words_of(found.sample),
         "rubric": rubric,
         "asked": asked,
-        "missing": sum(one.criterion.required and not one.answered for one in asked),
         "draft": draft,
         "progress": progress_in(found.sample, found.reviewer),
         "last": last if last and not revealed(last) else None,
