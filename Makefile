@@ -12,7 +12,7 @@ help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 
 # Ctrl-C is how these end: not an error of make.
-demo: $(STAMP) ## run with three features, two weeks of history, people and a live agent
+demo: $(STAMP) ## run with three features, five weeks of history, people and a live agent
 	@$(BIN)/python -m runtime run --demo || { status=$$?; [ $$status -eq 130 ] || exit $$status; }
 
 run: $(STAMP) ## run on the embedded database; HOST, PORT, CLEARANCE_VAR

@@ -1,4 +1,4 @@
-"""Two weeks that never were: plans spread over days and hours, performed on a clock that runs through the
+"""Weeks that never were: plans spread over days and hours, performed on a clock that runs through the
 past.
 """
 
@@ -17,7 +17,8 @@ from demo import billing, policy, sales
 from demo.perform import PastClock, perform
 from demo.plan import Plan
 
-# How many requests a weekday has; on Saturday and Sunday a quarter of it.
+# How many requests a weekday has; on Saturday and Sunday a quarter of it, and before the last two weeks too: what is
+# older is there to be drawn from.
 VOLUMES = {billing.SLUG: 90, sales.SLUG: 36, policy.SLUG: 44}
 # The weight of each hour of a day, UTC.
 _HOURS = (1, 1, 1, 1, 1, 2, 4, 8, 14, 18, 20, 17, 12, 15, 18, 17, 13, 9, 6, 4, 3, 2, 2, 1)
@@ -43,7 +44,8 @@ def moments(slug: str, days: int, until: datetime, seed: int = 26) -> list[Momen
     found = []
     for back in range(days, -1, -1):
         day = today - timedelta(days=back)
-        volume = VOLUMES[slug] * (1 if day.weekday() < 5 else 0.25) * chance.uniform(0.85, 1.15)
+        is_slow = day.weekday() >= 5 or back > 14
+        volume = VOLUMES[slug] * (0.25 if is_slow else 1) * chance.uniform(0.85, 1.15)
         for _ in range(round(volume)):
             hour = chance.choices(range(24), _HOURS)[0]
             at = day + timedelta(hours=hour, seconds=chance.random() * 3600)

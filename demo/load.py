@@ -11,6 +11,7 @@ from pathlib import Path
 from django.conf import settings
 
 from demo import billing, policy, sales
+from demo.grades import grade_weeks, open_week
 from demo.history import bodies, moments
 from features.models import Feature, Person
 from features.policy import active_policy, read_policy
@@ -29,6 +30,8 @@ PEOPLE = (
     # What one approver proposes of a draft, another decides.
     ("ben", "Ben Approver", "approver"),
     ("rio", "Rio Reviewer", "reviewer"),
+    ("rae", "Rae Reviewer", "reviewer"),
+    ("ron", "Ron Reviewer", "reviewer"),
     ("oda", "Oda On-call", "on_call"),
     ("vic", "Vic Viewer", "viewer"),
     ("ari", "Ari Administrator", None),
@@ -50,6 +53,12 @@ def load(days: int, say: Say) -> None:
         settled += done
     if settled:
         say(f"settled {settled} requests in {time.monotonic() - started:.1f} s")
+    named = {
+        person.name: person for person in Person.objects.filter(name__in=[login for login, *_ in PEOPLE])
+    }
+    reviewers = [named[login] for login, _, role in PEOPLE if role == "reviewer"]
+    grade_weeks(features[billing.SLUG], reviewers, named["lee"], say)
+    open_week(features[sales.SLUG])
 
 
 def sign_ins() -> str:

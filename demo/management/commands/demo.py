@@ -11,7 +11,7 @@ class Command(ClearanceCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
         loading = verbs.add_parser("load", help="make what is missing, with progress")
-        loading.add_argument("--days", type=int, default=14, help="days of history (default: 14)")
+        loading.add_argument("--days", type=int, default=35, help="days of history (default: 35)")
         verbs.add_parser("sign-ins", help="print the sign-ins")
 
     def handle(self, *args: Any, **options: Any) -> None:
