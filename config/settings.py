@@ -198,6 +198,7 @@ CELERY_BEAT_SCHEDULE = {
     "approvals-sweep": {"task": "approvals.sweep", "schedule": 5.0, "options": {"expires": 10}},
     "approvals-standing": {"task": "approvals.standing", "schedule": 60.0, "options": {"expires": 60}},
     "approvals-erase": {"task": "approvals.erase", "schedule": 3600.0, "options": {"expires": 3600}},
+    "reviews-weekly": {"task": "reviews.weekly", "schedule": 600.0, "options": {"expires": 600}},
     "partitions": {"task": "traces.partitions", "schedule": 3600.0, "options": {"expires": 3600}},
 }
 

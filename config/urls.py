@@ -5,6 +5,7 @@ from drf_spectacular.views import SpectacularAPIView
 
 from approvals import api as approvals_api
 from features import health
+from reviews import api as reviews_api
 from traces import api
 
 handler400 = "features.views.bad_request"
@@ -26,6 +27,8 @@ urlpatterns = [
     path("api/v1/decisions/<uuid:decision_id>/withdraw", approvals_api.Withdraw.as_view()),
     path("api/v1/executions/<uuid:execution_id>/outcome", approvals_api.Outcome.as_view()),
     path("api/v1/features/<slug:slug>/kill", approvals_api.Kill.as_view(), name="api_kill"),
+    path("api/v1/features/<slug:slug>/samples/<str:week>", reviews_api.SampleOfWeek.as_view()),
+    path("api/v1/features/<slug:slug>/judge-grades", reviews_api.JudgeGrades.as_view()),
     path(".well-known/jwks.json", approvals_api.public_keys),
     path("", include("features.urls")),
     path("", include("traces.urls")),

@@ -102,6 +102,11 @@ def waiting(person: Person, features: Sequence[Feature]) -> list[Waiting]:
     return [_waiting(sample, left.get(sample.pk, 0), mine.get(sample.pk, [])) for sample in samples]
 
 
+def left_for(person: Person, sample: Sample) -> int:
+    """How many requests of an open sample the person can still grade, as far as nobody else takes them."""
+    return _left([sample.pk], person, clock()).get(sample.pk, 0)
+
+
 def _left(samples: Sequence[UUID], person: Person, now: datetime) -> dict[UUID, int]:
     with connection.cursor() as cursor:
         cursor.execute(_LEFT, {"samples": list(samples), "person": person.pk, "now": now})

@@ -25,6 +25,16 @@ class CriterionResult(msgspec.Struct, frozen=True):
     counts: tuple[int, ...]  # of final grades by number, unweighted, worst first
     agreement: Agreement
 
+    @property
+    def weighted(self) -> Rate:
+        """The passing share as pages and the API write a rate: of `n` graded requests `k` pass, and `rate`, with its
+        interval, is of the whole population; so it is k/n only where the weights are equal. n = 0: nothing to say.
+        """
+        if self.passing is None or self.unweighted is None or self.passing.value is None:
+            return Rate(None, 0, 0, None, None)
+        found = self.passing
+        return Rate(found.value, self.unweighted.k, found.n, found.low, found.high)
+
 
 class Results(msgspec.Struct, frozen=True):
     """A sample's figures. `ungraded` items were drawn and have no final grades (yet)."""
@@ -41,14 +51,21 @@ _MOST_KNOWN = 200
 
 
 def results_of(sample: Sample) -> Results:
-    """The figures as they stand; computed anew when a grade was given or taken back since."""
+    """The figures as they stand; computed anew when a grade was given or taken back since. Those of a closed sample are
+    computed once in a process.
+    """
+    # With the time: a closing that was rolled back must leave nothing behind for the one that is not.
+    mark: object = (sample.pk, sample.closed_at)
+    if sample.closed_at is not None and (found := _known.get(mark)) is not None:
+        return found
     items = list(sample.items.order_by("place"))
     grades = double_grades(sample)
-    mark = (
-        sample.pk,
-        tuple((item.settled_at, item.final_is) for item in items),
-        tuple(sorted((str(key), tuple(sorted(pairs.items()))) for key, pairs in grades.items())),
-    )
+    if sample.closed_at is None:
+        mark = (
+            sample.pk,
+            tuple((item.settled_at, item.final_is) for item in items),
+            tuple(sorted((str(key), tuple(sorted(pairs.items()))) for key, pairs in grades.items())),
+        )
     found = _known.get(mark)
     if found is None:
         while len(_known) >= _MOST_KNOWN:

@@ -20,6 +20,10 @@ def _at_trace(feature: Feature | None, facts: Facts) -> str:
     return reverse("trace", args=[feature.slug, facts["trace"]]) if feature else reverse("features")
 
 
+def _at_sample(feature: Feature | None, facts: Facts) -> str:
+    return reverse("sample", args=[feature.slug, facts["sample"]]) if feature else reverse("features")
+
+
 def _at_rubric(feature: Feature | None, facts: Facts) -> str:
     return reverse("rubric", args=[feature.slug]) if feature else reverse("features")
 
@@ -40,7 +44,7 @@ def register() -> None:
         "sample.closed": Kind(
             lambda feature, facts: f"{facts['what']} of {feature} is closed",
             lambda feature, facts: "See its figures, and where your grades and another's differ.",
-            _at_rubric,
+            _at_sample,
         ),
         "review.flagged": Kind(
             lambda feature, facts: f"{facts['who']} flagged a request of {feature}: {facts['what']}",

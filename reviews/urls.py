@@ -2,7 +2,15 @@
 
 from django.urls import path
 
-from reviews import calibration_views, grading_views, queue_views, rubric_views
+from reviews import (
+    calibration_views,
+    difference_views,
+    grading_views,
+    queue_views,
+    rubric_views,
+    sample_views,
+    week_views,
+)
 
 urlpatterns = [
     path("reviews/", queue_views.reviews, name="reviews"),
@@ -23,4 +31,25 @@ urlpatterns = [
         name="gold_retire",
     ),
     path("features/<slug:slug>/reviews/judges/", calibration_views.judges, name="judges"),
+    path("features/<slug:slug>/reviews/", week_views.feature_reviews, name="feature_reviews"),
+    path("features/<slug:slug>/reviews/draw", week_views.draw_sample, name="draw_sample"),
+    path("features/<slug:slug>/reviews/<uuid:sample_id>/", sample_views.sample_page, name="sample"),
+    path("features/<slug:slug>/reviews/<uuid:sample_id>/close", sample_views.close, name="close_sample"),
+    path(
+        "features/<slug:slug>/reviews/<uuid:sample_id>/export.csv",
+        sample_views.take_away,
+        {"form": "csv"},
+        name="sample_csv",
+    ),
+    path(
+        "features/<slug:slug>/reviews/<uuid:sample_id>/export.json",
+        sample_views.take_away,
+        {"form": "json"},
+        name="sample_json",
+    ),
+    path(
+        "features/<slug:slug>/reviews/<uuid:sample_id>/differences/",
+        difference_views.differences,
+        name="differences",
+    ),
 ]

@@ -10,6 +10,7 @@ from features.clock import clock
 from features.models import Person, Score
 from reviews.models import Sample
 from reviews.results import results_of
+from reviews.services.grading import settle_at_close
 from reviews.telling import tell_of_closing, tell_of_open
 
 _REMIND_BEFORE = timedelta(days=2)
@@ -32,14 +33,19 @@ def close_sample(sample: Sample, by: Person | None = None, session: str = "") ->
     """Close a sample now: nobody grades it any more, its figures are written for other rooms, and each reviewer is
     shown where they differed. False: it was closed before.
     """
-    locked = (
-        Sample.objects.select_for_update(of=("self",)).select_related("feature", "rubric").get(pk=sample.pk)
-    )
+    # Without the key, which every claim refers to.
+    held = Sample.objects.select_for_update(of=("self",), no_key=True)
+    locked = held.select_related("feature", "rubric").get(pk=sample.pk)
     if locked.closed_at is not None:
         return False
+    # Who is submitting just now comes first, or finds it closed.
+    items = list(locked.items.select_for_update(of=("self",)).select_related("sample").order_by("pk"))
     now = clock()
     locked.closed_at, locked.closes_at = now, min(locked.closes_at, now)
     locked.save(update_fields=["closed_at", "closes_at"])
+    for item in items:
+        if item.settled_at is None:
+            settle_at_close(item, now)
     found = results_of(locked)
     if locked.week is not None:
         for one in found.criteria:

@@ -25,7 +25,7 @@ from traces.holds import hold_trace
 
 _GRADED_WITHIN = timedelta(days=7)
 # Spans of Sunday night come and settle until then.
-_MONDAY_FROM = timedelta(hours=2)
+MONDAY_FROM = timedelta(hours=2)
 _ROOM = "reviews"
 _UNITS = """
 SELECT encode(t.trace_id, 'hex'), t.outcome, t.variant, t.segments::text, t.violations > 0,
@@ -52,7 +52,7 @@ def draw_due(now: datetime | None = None) -> int:
         zone = _zone(active_policy(feature.pk))
         week = before(week_of(now, zone))
         _, end = bounds(week, zone)
-        if now < end + _MONDAY_FROM or Sample.objects.filter(feature=feature, week=week).exists():
+        if now < end + MONDAY_FROM or Sample.objects.filter(feature=feature, week=week).exists():
             continue
         try:
             drawn += draw_week(feature, week).new

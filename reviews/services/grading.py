@@ -170,6 +170,23 @@ def settle_item(item: SampleItem, rubric: Rubric, now: datetime) -> None:
     item.save(update_fields=["adjudicate", "final", "final_is", "settled_at"])
 
 
+def settle_at_close(item: SampleItem, now: datetime) -> None:
+    """Compute the final grades of an item that lacks a second or a third grader when its sample closes; its row is
+    held.
+
+    What there is counts: a grade that waited for a second one, and one of two that waited for a third, by lot. To leave
+    them out would bend the rate, for it is doubtful requests that people differ on.
+    """
+    given = Review.objects.filter(item=item, shadow=False, state="submitted", part="grade")
+    numbers = [_numbers(one) for one in given.prefetch_related("grades").order_by("submitted_at", "pk")]
+    if not numbers:
+        return
+    item.final_is = "single" if len(numbers) == 1 else "by_lot"
+    item.final = numbers[0] if len(numbers) == 1 else _by_lot(item, *numbers[:2])
+    item.settled_at = now
+    item.save(update_fields=["final", "final_is", "settled_at"])
+
+
 def _final(item: SampleItem, rubric: Rubric, given: list[Review]) -> tuple[dict[str, int] | None, str, bool]:
     """(the final grades, how they came about, whether a third has to decide)."""
     one = _numbers(given[0])
@@ -182,8 +199,12 @@ def _final(item: SampleItem, rubric: Rubric, given: list[Review]) -> tuple[dict[
     for criterion in rubric.criteria:
         if criterion.key in both and criterion.apart(one[criterion.key], other[criterion.key]):
             return None, "", True
+    return _by_lot(item, one, other), "by_lot", False
+
+
+def _by_lot(item: SampleItem, one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
     lot = hashlib.sha256(f"{item.sample.seed} lot {bytes(item.trace_id).hex()}".encode()).digest()[0] & 1
-    return {**one, **other} if lot else {**other, **one}, "by_lot", False
+    return {**one, **other} if lot else {**other, **one}
 
 
 def _numbers(review: Review) -> dict[str, int]:

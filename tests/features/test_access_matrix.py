@@ -221,6 +221,19 @@ MATRIX: dict[str, dict[str, dict[str, int]]] = {
     },
     "features/<slug:slug>/reviews/gold/<uuid:gold_id>/retire": {"POST": roles_only(FORBIDDEN, lead=ABSENT)},
     "features/<slug:slug>/reviews/judges/": {"GET": roles_only()},
+    "api/v1/features/<slug:slug>/samples/<str:week>": {"GET": BY_KEY},
+    "api/v1/features/<slug:slug>/judge-grades": {"POST": BY_KEY},
+    "features/<slug:slug>/reviews/": {"GET": roles_only()},
+    "features/<slug:slug>/reviews/draw": {"POST": roles_only(FORBIDDEN, lead=400)},
+    "features/<slug:slug>/reviews/<uuid:sample_id>/": {"GET": roles_only()},
+    "features/<slug:slug>/reviews/<uuid:sample_id>/close": {"POST": roles_only(FORBIDDEN, lead=400)},
+    # The sample is open and nothing is graded: a lead who takes it away would grade no more blind.
+    "features/<slug:slug>/reviews/<uuid:sample_id>/export.csv": {"GET": roles_only(FORBIDDEN, lead=409)},
+    "features/<slug:slug>/reviews/<uuid:sample_id>/export.json": {"GET": roles_only(FORBIDDEN, lead=409)},
+    "features/<slug:slug>/reviews/<uuid:sample_id>/differences/": {
+        "GET": roles_only(),
+        "POST": roles_only(400),
+    },
     "features/<slug:slug>/start/": {"GET": roles_only(), "POST": roles_only(FORBIDDEN, lead=OK)},
     "features/<slug:slug>/start/wait/": {"GET": roles_only()},
 }
@@ -310,6 +323,8 @@ class Scene:
             .replace("<uuid:decision_id>", str(self.decision.pk))
             .replace("<uuid:request_id>", str(self.decision.request.pk))
             .replace("<uuid:execution_id>", str(UUID(int=7)))
+            .replace("<uuid:sample_id>", str(self.desk.pk))
+            .replace("<str:week>", "2026-W47")
             .replace("<uuid:gold_id>", str(UUID(int=7)))
             .replace("<uuid:question_id>", str(UUID(int=7)))
             .replace("<uuid:proposal>", str(UUID(int=7)))
