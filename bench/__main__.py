@@ -1,9 +1,9 @@
 """`make bench`: starts the product on a state folder of its own, makes its data, measures, prints the report and
 writes it with plots to `bench-report/`.
 
-`N=10000000` measures at ten million spans too; `ONLY=pages,ingest` chooses parts; `RACES=100000` and
-`KILLS=50` race longer; `RUNS=5000` simulates more weeks; `BENCH_FOLDER` is where the state stands (default: the
-system's temporary folder).
+`N=10000000` measures at ten million spans too; `ONLY=pages,ingest` chooses parts; `RACES=100000` and `KILLS=50` race
+longer; `RUNS=5000` simulates more weeks, `TRACES=1000000` grades in a larger store; `BENCH_FOLDER` is where the state
+stands (default: the system's temporary folder).
 """
 
 import os
@@ -18,7 +18,7 @@ from bench.machine import machine
 from bench.written import Report
 from tests.support import Stack, discard_databases
 
-PARTS = ("ingest", "lag", "trace", "pages", "record", "approvals", "reviews", "memory")
+PARTS = ("ingest", "lag", "trace", "pages", "record", "approvals", "reviews", "grading", "memory")
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def _measures(stack: Stack, report: Report) -> dict[str, Callable[[], None]]:
-    from bench import deciding, ingest, lag, memory, one_trace, pages, record, reviews
+    from bench import deciding, grading, ingest, lag, memory, one_trace, pages, record, reviews
     from bench.bodies import make_bodies
     from config.settings import STATE
     from features.services import create_feature, create_key, create_person, give_role
@@ -76,6 +76,7 @@ def _measures(stack: Stack, report: Report) -> dict[str, Callable[[], None]]:
         "record": lambda: report.add(record.report()),
         "approvals": lambda: report.add(deciding.report(stack, report.say)),
         "reviews": lambda: report.add(*reviews.report(report.say)),
+        "grading": lambda: report.add(grading.report(stack, STATE.database_urls().owner, report.say)),
         "memory": lambda: report.add(memory.report(stack, report.folder)),
     }
 
