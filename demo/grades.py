@@ -93,6 +93,7 @@ def _submit(review: Review, person: Person) -> None:
     grades = _as_seen(_true(trace), person, chance)
     note = chance.choice(_NOTES) if chance.random() < 0.15 else ""
     submit(review.pk, Draft(grades, note), review.revision, person)
+    Review.objects.filter(pk=review.pk).update(seconds=chance.uniform(25, 150))
     if review.item is not None and grades["policy"] == 1 and chance.random() < 0.5:
         flag(review.pk, "case", "", person)
 

@@ -64,7 +64,9 @@ class Comparison(msgspec.Struct, frozen=True):
         newest = Estimate(
             share.rate, share.low, share.high, share.n, self.before.population, 0, None, 0.0, "", ""
         )
-        return weeks_needed(newest, self.before.value)
+        there, back = weeks_needed(newest, self.before.value), weeks_needed(self.before, share.rate or 0.0)
+        # Each of the two is an estimate: neither interval may hold the other's figure.
+        return None if there is None or back is None else max(there, back)
 
     @property
     def then(self) -> Rate:
