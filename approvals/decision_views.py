@@ -33,8 +33,8 @@ from approvals.queries import (
 from approvals.services import as_it_stands, settle
 from approvals.services.drafting import why_not_propose
 from approvals.services.executing import OUTCOMES, Outcome
-from approvals.services.reading import clock
 from approvals.stop_views import Forbidden
+from features.clock import clock
 from features.context import MAY_STOP
 from features.errors import ClearanceError
 from features.identity.sessions import session_mark

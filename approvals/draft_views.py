@@ -26,7 +26,7 @@ from approvals.queries import (
 from approvals.request_views import again, request_for
 from approvals.services import propose_draft, withdraw_own
 from approvals.services.drafting import why_not_propose
-from approvals.services.reading import clock
+from features.clock import clock
 from features.errors import ClearanceError
 from features.identity.sessions import session_mark
 from features.models import Feature, Person

@@ -16,7 +16,7 @@ from approvals.models import Absence, Vote
 from approvals.present import title_of
 from approvals.queries import PAGE, stage_of
 from approvals.services.absence import back_again, go_away
-from approvals.services.reading import clock
+from features.clock import clock
 from features.forms import Form
 from features.identity.sessions import session_mark
 from features.models import Person

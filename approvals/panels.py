@@ -7,8 +7,8 @@ from django.http import HttpRequest
 
 from approvals.models import ApprovalRequest, Decision
 from approvals.queries import count_pending, decision_state
-from approvals.services.reading import clock
 from approvals.services.standing import readiness
+from features.clock import clock
 from features.health import register_detail
 from features.models import Feature, Person
 from features.queries import features_for

@@ -17,7 +17,8 @@ from approvals.present import Argument, left_words, money, text_view, title_of
 from approvals.presenting import state_of
 from approvals.proposal import Proposal, open_proposal, open_words
 from approvals.services.budgets import begin_of, name_of
-from approvals.services.reading import clock, facts_of
+from approvals.services.reading import facts_of
+from features.clock import clock
 from features.models import Feature, Person
 from features.policy import Action, PolicyDocument, policy_of
 from features.queries import roles_on

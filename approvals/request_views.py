@@ -35,9 +35,9 @@ from approvals.queries import (
 )
 from approvals.services import edit, take_back, vote
 from approvals.services.asking import LONGEST, may_know
-from approvals.services.reading import clock
 from approvals.services.voting import ANSWERS, may_vote, said_of
 from approvals.telling import hand_over, voters_of
+from features.clock import clock
 from features.errors import ClearanceError, ConflictError
 from features.identity.sessions import session_mark
 from features.models import Person

@@ -5,9 +5,9 @@ from datetime import timedelta
 from django.db import transaction
 
 from approvals.models import Absence
-from approvals.services.reading import clock
 from audit.services import append
 from features.acting import actor_of
+from features.clock import clock
 from features.models import Person
 
 

@@ -8,10 +8,10 @@ from django.db.models import F, Q
 
 from approvals.models import ApprovalRequest, Decision, Grant, OnceUse
 from approvals.services.budgets import give_back
-from approvals.services.reading import clock
 from approvals.telling import tell_of_end
 from audit.services import Actor, append
 from features.acting import actor_of
+from features.clock import clock
 from features.errors import ConflictError, NotFoundError
 from features.models import ApiKey, Gate, Person
 

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from django.db import connection, transaction
 
-from approvals.services.reading import clock
 from audit.services import Actor, append
+from features.clock import clock
 from features.models import Feature
 from features.policy import active_policy
 

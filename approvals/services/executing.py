@@ -14,11 +14,12 @@ from approvals.models import ApprovalRequest, Decision, Execution, Grant, OnceUs
 from approvals.proposal import open_proposal, seal_text
 from approvals.services.budgets import give_back
 from approvals.services.ending import move_grant
-from approvals.services.reading import Facts, clock, facts_of
+from approvals.services.reading import Facts, facts_of
 from approvals.shadow import note_execution
 from approvals.telling import tell_of_outcome
 from audit.services import Actor, Receipt, append
 from features.acting import actor_of
+from features.clock import clock
 from features.errors import ClearanceError, ConflictError, NotFoundError
 from features.gate import doubt_over_everything, hold_gate
 from features.models import ApiKey, Person

@@ -6,7 +6,6 @@ from uuid import UUID
 import msgspec
 from django.db import connection
 
-_NOW = "SELECT clock_timestamp()"
 _FACTS = """
 SELECT clock_timestamp(),
        coalesce((SELECT epoch FROM features_gate WHERE feature_id = %(feature)s), 1),
@@ -32,11 +31,3 @@ def facts_of(feature_id: UUID, action: str) -> Facts:
         cursor.execute(_FACTS, {"feature": feature_id, "action": action})
         row = cursor.fetchone()
     return Facts(*row)
-
-
-def clock() -> datetime:
-    """The database's time, now."""
-    with connection.cursor() as cursor:
-        cursor.execute(_NOW)
-        at: datetime = cursor.fetchone()[0]
-    return at

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from django.db import connection, transaction
 
 from approvals.models import ApprovalRequest
-from approvals.services.reading import clock
 from approvals.telling import escalate, remind
+from features.clock import clock
 
 _REMIND_AT = 0.5
 _ESCALATE_AT = 0.8

@@ -11,11 +11,11 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import F, QuerySet
 
 from approvals.models import Execution
-from approvals.services.reading import clock
 from approvals.telling import tell_of_restore, tell_of_stop
 from audit.outside import Doubt
 from audit.services import Actor, Receipt, append
 from features.acting import actor_of
+from features.clock import clock
 from features.errors import ClearanceError, ConflictError
 from features.gate import HOUSE, LOCKS, close_gate, lock_of, raise_epoch, stops_in_force
 from features.models import ApiKey, Feature, Gate, IncidentRequest, Person, ToolStop

@@ -14,8 +14,8 @@ from django.contrib.auth.models import Permission
 
 from approvals.models import ApprovalRequest, Decision, Vote
 from approvals.queries import inbox, pending_ids
-from approvals.services.reading import clock
 from approvals.services.voting import may_vote
+from features.clock import clock
 from features.models import Feature, FeatureRole, Gate, Person
 from tests.approvals.support import make_agent, make_person, refund
 from tests.support import Stack
