@@ -12,7 +12,16 @@ from reviews.statistics.agreement import Agreement, agreement
 from reviews.statistics.estimates import Cell, Estimate, mean, rate
 from traces.statistics import Rate, rate_of
 
-__all__ = ["CriterionResult", "Results", "cells_of", "double_grades", "results_of"]
+__all__ = [
+    "MONTH",
+    "CriterionResult",
+    "Recent",
+    "Results",
+    "cells_of",
+    "double_grades",
+    "recent_agreement",
+    "results_of",
+]
 
 
 class CriterionResult(msgspec.Struct, frozen=True):
@@ -130,14 +139,57 @@ def cells_of(sample: Sample, items: Iterable[SampleItem], key: str) -> list[Cell
     return [Cell(one["key"], one["size"], tuple(values[one["key"]])) for one in sample.strata]
 
 
-def double_grades(sample: Sample) -> dict[object, dict[str, tuple[int, ...]]]:
+class Recent(msgspec.Struct, frozen=True):
+    """Agreement over `weeks` closed weeks together: one week alone has rarely enough double grades to say anything."""
+
+    agreement: Agreement
+    weeks: int
+
+
+MONTH = 4  # weeks
+_recent: dict[object, dict[str, Recent]] = {}
+
+
+def recent_agreement(sample: Sample) -> dict[str, Recent]:
+    """By criterion: agreement over a closed sample and the closed weeks before it, a month in all, that asked by the
+    same version of the rubric. Two queries.
+    """
+    samples = list(
+        Sample.objects.filter(
+            feature=sample.feature_id,
+            rubric=sample.rubric_id,
+            closed_at__isnull=False,
+            week__isnull=False,
+            starts_at__lte=sample.starts_at,
+        ).order_by("-starts_at")[:MONTH]
+    )
+    mark = tuple(one.pk for one in samples)
+    if mark not in _recent:
+        while len(_recent) >= _MOST_KNOWN:
+            _recent.pop(next(iter(_recent)), None)
+        grades = double_grades(*samples).values()
+        _recent[mark] = {
+            one.key: Recent(
+                agreement(
+                    [given[one.key] for given in grades if one.key in given],
+                    level=one.level,
+                    seed=f"{sample.seed} {one.key} month",
+                ),
+                len(samples),
+            )
+            for one in rubric_of(sample.rubric).criteria
+        }
+    return _recent[mark]
+
+
+def double_grades(*samples: Sample) -> dict[object, dict[str, tuple[int, ...]]]:
     """By item: the numbers that two gave independently of each other, by criterion. What a third decided is not among
     them: only where two differed was a third asked.
     """
     found: defaultdict[object, defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     rows = (
         Review.objects.filter(
-            sample=sample, part="grade", state="submitted", shadow=False, item__wanted__gte=2
+            sample__in=samples, part="grade", state="submitted", shadow=False, item__wanted__gte=2
         )
         .prefetch_related("grades")
         .order_by("submitted_at", "pk")

@@ -21,7 +21,7 @@ from reviews.blind import is_blind, is_open
 from reviews.drifts import drifts_of
 from reviews.export import sample_csv, sample_json
 from reviews.models import Review, Sample
-from reviews.results import results_of
+from reviews.results import recent_agreement, results_of
 from reviews.sample_page import (
     FLAG_WORDS,
     HOW,
@@ -86,6 +86,7 @@ def _seen(request: HttpRequest, sample: Sample, *, lead: bool) -> dict[str, obje
     return {
         "results": results,
         "criteria": criterion_views(results),
+        "recents": recent_agreement(sample) if sample.closed_at else {},
         "strata": [{**one, "chance": one["drawn"] / one["size"]} for one in sample.strata if one["size"]],
         "chosen": chosen,
         "lines": shown,

@@ -12,7 +12,7 @@ import msgspec
 from features.models import Feature, Score
 from reviews.models import Sample, SampleItem
 from reviews.queries import rubric_of
-from reviews.results import cells_of
+from reviews.results import MONTH, cells_of
 from reviews.rubric import Criterion
 from reviews.statistics.estimates import Estimate, pool, weeks_needed
 from traces.statistics import Rate
@@ -20,7 +20,6 @@ from traces.statistics import Rate
 __all__ = ["MONTH", "Comparison", "Trend", "WeekFigure", "comparisons", "trends"]
 
 # Weeks that are pooled into "the month before".
-MONTH = 4
 _MOST_KNOWN = 200
 _known: dict[object, Estimate] = {}
 

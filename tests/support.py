@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,6 +142,23 @@ def run_alone(whole: Coroutine[Any, Any, Result]) -> Result:
     """Run a coroutine on a loop of its own: after a browser's test this thread has one that never ends."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, whole).result()
+
+
+def apart(whole: Callable[[], Result]) -> Result:
+    """Run something on a thread and a connection of its own: Django's client refuses a thread that has a loop, and
+    after a browser's test this one has.
+    """
+
+    def run() -> Result:
+        from django.db import connection
+
+        try:
+            return whole()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(run).result()
 
 
 def unique(prefix: str) -> str:

@@ -11,7 +11,7 @@ from features.errors import ClearanceError
 from features.models import Person, Score
 from reviews.drifts import drifts_of
 from reviews.models import Review, Sample, SampleItem
-from reviews.results import CriterionResult, results_of
+from reviews.results import CriterionResult, recent_agreement, results_of
 from reviews.rubric import Criterion, Rubric, Value
 from reviews.services import claim, close_sample, publish, skip, take_back
 from reviews.services.claiming import LEASE
@@ -299,6 +299,12 @@ def test_the_newest_week_is_held_against_the_weeks_before_it() -> None:
     assert compared["tone"].then.n == 160
     assert compared["tone"].needed == 1  # the week was graded whole: its interval has no width
     assert compared["policy"].needed is None
+    # One week has 8 requests with two grades, too few to say anything; a month has 32.
+    newest = Sample.objects.get(feature=desk.feature, week=desk.week)
+    recent = recent_agreement(newest)["tone"]
+    assert (recent.weeks, recent.agreement.n, recent.agreement.raw) == (4, 32, 1.0)
+    assert recent.agreement.enough
+    assert not figure(newest).agreement.enough
 
 
 def test_another_scale_is_not_compared_with() -> None:

@@ -20,7 +20,7 @@ from reviews.services import claim, close_sample, flag, skip
 from reviews.weeks import before, week_of
 from tests.reviews.support import Desk, grade, grade_all
 from tests.reviews.test_results import fresh, place_of
-from tests.support import Browser, Stack, unique
+from tests.support import Browser, Stack, apart, unique
 
 
 @pytest.fixture
@@ -246,6 +246,9 @@ def test_the_pages_ask_as_often_for_many_as_for_few() -> None:
     lead = desk.person("lead")
 
     def asked(path: str) -> int:
+        return apart(lambda: counted(path))
+
+    def counted(path: str) -> int:
         from django.test import Client
 
         client = Client(SERVER_NAME="127.0.0.1")
